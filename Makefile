@@ -1,0 +1,79 @@
+# What a developer does here.  Every target sets itself up; `make` alone prints the list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.PHONY: help demo test coverage peers lint format bench fuzz docs clean distclean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  ARGS=... is passed on: make test ARGS='-k route -x', make demo ARGS='--once', make bench ARGS='--smoke'"
+
+demo: $(VENV)/.run ## two answerers and the proxy on loopback: watch calls being spread (ARGS to sipdispatch demo)
+	@$(BIN)/sipdispatch demo $(ARGS)
+
+test: $(VENV)/.dev peers ## the whole test suite with the coverage thresholds, or what ARGS selects (pytest's options)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@$(MAKE) --no-print-directory coverage
+endif
+
+coverage: $(VENV)/.dev ## check the thresholds against the last test run: cores 100 %, whole 95 %
+	@$(BIN)/python .ci/thresholds.py
+
+peers: $(VENV)/.dev ## install the real programs that the tests talk to (root on Debian), or say which are missing
+	@.ci/peers
+
+lint: $(VENV)/.dev ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.run ## forwarding side by side with the null forwarder and Kamailio, as a Markdown table
+	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
+	@$(BIN)/python fuzz/run.py $(ARGS)
+
+docs: $(VENV)/.dev ## check the documentation: links resolve, examples run
+	$(BIN)/pytest tests/docs $(ARGS)
+
+clean: ## remove what was built and measured; the environment and the peers stay
+	rm -rf build dist ./*.egg-info .coverage .coverage.* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -path ./$(VENV) -prune -o -path ./.peers -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+distclean: clean ## remove the environment and the peers too
+	rm -rf $(VENV) .peers
+
+# The stamps: what is installed into the environment, and from which pyproject.toml.
+$(VENV)/.venv:
+	@.ci/venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml $(VENV)/.venv
+	@echo "installing sipdispatch into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.run
+	@echo "installing the test and lint tools into $(VENV)"
+	@$(PIP) install --group test --group lint
+	@touch $@
+
+$(VENV)/.fuzz: pyproject.toml $(VENV)/.dev
+	@echo "installing the fuzzer into $(VENV)"
+	@$(PIP) install --group fuzz
+	@touch $@
