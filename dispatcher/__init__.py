@@ -1,0 +1,1 @@
+"""Which destination gets this message, and what leaves on the wire?"""
