@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -25,6 +26,8 @@ _SIP_URI = re.compile(
     rb"((?:;[^;?\x00-\x20\"<>]*)*)"
     rb"(?:\?([^\x00-\x20\"<>]*))?"
 )
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
@@ -71,6 +74,7 @@ def scheme_of(text: bytes) -> bytes:
     return match[1].lower()
 
 
+@lru_cache(maxsize=4096)
 def parse_uri(text: bytes) -> SipUri:
     """Parse a sip: or sips: URI without surrounding white space or angle brackets; raises SipError."""
     match = _SIP_URI.fullmatch(text)
@@ -104,7 +108,9 @@ def parse_host(text: bytes) -> str:
 
 def numeric(host: str) -> str | None:
     """The canonical text when the host is an IP address, else None."""
-    if ":" in host or host[-1:].isdigit():
+    if _IPV4.fullmatch(host):
+        return host
+    if ":" in host:
         try:
             return str(ipaddress.ip_address(host))
         except ValueError:

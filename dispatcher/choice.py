@@ -1,0 +1,192 @@
+"""Which destination takes a new request: which set, keyed on what, and what was chosen a moment ago?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import assert_never
+
+import attrs
+
+from dispatcher.algorithm import Algorithm, Kind
+from dispatcher.keyed import CHOICE, digest
+from dispatcher.received import Received
+from dispatcher.rules import first_match
+from dispatcher.selection import choose, everyone_up
+from dispatcher.snapshot import Snapshot
+from health.board import OLD_WORK
+from sip.address import parse_name_addr
+from sip.errors import SipError
+from sip.message import Message, unfold
+from sip.uri import Address, SipUri, parse_uri, unescape
+
+Recent = Callable[[int], int | None]
+"""The table of recent choices: digest of the Call-ID -> number of the destination chosen, None when there is none."""
+
+_USERNAME = re.compile(rb'username[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^ \t,]+))', re.IGNORECASE)
+_FOLLOW_THEIR_INVITE = (b"ACK", b"CANCEL")
+
+
+@attrs.frozen
+class Chance:
+    """What a choice may hang on beside the message: a counter of choices and a random 64-bit number."""
+
+    turn: int
+    number: int
+
+
+@attrs.frozen
+class Chosen:
+    """Where a dispatched request goes; `destination` is a place in the snapshot, None when it has left the list."""
+
+    address: Address
+    destination: int | None
+    remember: int | None
+    socket: Address | None
+    """The local address that the destination's `socket` attribute asks for."""
+
+
+def dispatch(
+    snapshot: Snapshot, received: Received, uri: SipUri | None, recent: Recent, chance: Chance
+) -> Chosen | None:
+    """Choose a destination for a request that is dispatched; None when no destination may have it.
+
+    A recent choice wins while its destination keeps old work.  When it is down or disabled, ACK and CANCEL still follow
+    it, since only that server knows their INVITE; anything else chooses anew.
+    """
+    set_id, algorithm = route_to(snapshot, received, uri)
+    request = received.request
+    key = digest(snapshot.keys[0], CHOICE, request.call_id)
+    remember: int | None = None
+    if request.message.method != b"REGISTER":
+        earlier = recent(key)
+        if earlier is not None:
+            found = _follow(snapshot, set_id, earlier, request.message.method)
+            if found is not None:
+                return found
+        remember = key
+    pool = snapshot.pools.get(set_id)
+    if pool is None:
+        return None
+    if algorithm.kind is Kind.RANDOM:
+        key = chance.number
+    elif algorithm.kind not in _KEYED_ON_CALL_ID or request.message.method == b"REGISTER":
+        key = digest(snapshot.keys[0], CHOICE, choice_key(snapshot, received, uri, algorithm))
+    place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
+    if place is None and snapshot.policy.no_destination is None:
+        place = choose(pool, algorithm, key, chance.turn, everyone_up(len(pool.destinations)))
+    if place is None:
+        return None
+    return _chosen(snapshot, snapshot.starts[set_id] + place, remember)
+
+
+def route_to(snapshot: Snapshot, received: Received, uri: SipUri | None) -> tuple[int, Algorithm]:
+    """The set and the algorithm for a request: the first rule that matches, else the proxy's own."""
+    policy = snapshot.policy
+    if policy.rules:
+        message = received.request.message
+        rule = first_match(
+            policy.rules,
+            method=message.method,
+            user=_user(uri, message.uri),
+            host=uri.host if uri is not None else "",
+            source=received.source[0],
+            listener=str(snapshot.listeners[received.arrival]),
+        )
+        if rule is not None:
+            set_id = policy.default_set if rule.set_id is None else rule.set_id
+            return set_id, rule.algorithm or policy.algorithm
+    return policy.default_set, policy.algorithm
+
+
+def choice_key(snapshot: Snapshot, received: Received, uri: SipUri | None, algorithm: Algorithm) -> bytes:
+    """The bytes that a keyed choice hangs on.
+
+    REGISTER is always keyed on the address of record: the challenge and its answer must meet the same server.  What a
+    message does not have is replaced by what is the same in all messages of its transaction: the caller's user for
+    credentials that have not been asked for yet, the Call-ID for a header field.
+    """
+    request = received.request
+    message = request.message
+    if message.method == b"REGISTER":
+        return aor(message.first[b"to"], with_domain=snapshot.policy.aor_domain)
+    match algorithm.kind:
+        case Kind.AOR:
+            return _aor_of(uri, message.uri, with_domain=snapshot.policy.aor_domain)
+        case Kind.FROM:
+            return aor(message.first[b"from"], with_domain=True)
+        case Kind.TO:
+            return aor(message.first[b"to"], with_domain=True)
+        case Kind.REQUEST_URI:
+            return _aor_of(uri, message.uri, with_domain=True)
+        case Kind.AUTH_USER:
+            return _auth_user(message) or aor(message.first[b"from"], with_domain=False)
+        case Kind.HEADER:
+            return message.value(algorithm.header.lower().encode()) or request.call_id
+        case (
+            Kind.CALL_ID | Kind.WEIGHT | Kind.RELATIVE_WEIGHT | Kind.TIERS
+            | Kind.PRIORITY | Kind.ROUND_ROBIN | Kind.RANDOM
+        ):  # fmt: skip
+            return request.call_id
+        case _:  # pragma: no cover
+            assert_never(algorithm.kind)
+
+
+def aor(raw: bytes, *, with_domain: bool) -> bytes:
+    """The address of record in a From or To: the user, unescaped and without parameters, with the host if asked."""
+    try:
+        text = parse_name_addr(unfold(raw)).uri
+        uri = parse_uri(text)
+    except SipError:
+        return unfold(raw).partition(b";")[0]
+    return _aor_of(uri, text, with_domain=with_domain)
+
+
+_KEYED_ON_CALL_ID = frozenset(
+    (Kind.CALL_ID, Kind.WEIGHT, Kind.RELATIVE_WEIGHT, Kind.TIERS, Kind.PRIORITY, Kind.ROUND_ROBIN)
+)
+
+
+def _aor_of(uri: SipUri | None, text: bytes, *, with_domain: bool) -> bytes:
+    user = _user(uri, text)
+    user = b"" if user is None else unescape(user.partition(b";")[0])
+    if uri is None or not with_domain:
+        return user
+    return user + b"@" + uri.host.encode()
+
+
+def _user(uri: SipUri | None, text: bytes) -> bytes | None:
+    """The user part; of tel: and urn: what follows the scheme, numbers without separators (RFC 3966 5.1.1)."""
+    if uri is not None:
+        return uri.user
+    number = text.partition(b":")[2].partition(b";")[0]
+    return number.translate(None, b"-.()") if text[:3].lower() == b"tel" else number
+
+
+def _auth_user(message: Message) -> bytes:
+    for name in (b"proxy-authorization", b"authorization"):
+        raw = message.first.get(name)
+        if raw is not None and (match := _USERNAME.search(unfold(raw))):
+            return match[1] or match[2] or b""
+    return b""
+
+
+def _follow(snapshot: Snapshot, set_id: int, earlier: int, method: bytes) -> Chosen | None:
+    place = snapshot.by_number.get(earlier)
+    if place is None:
+        departed = snapshot.departed.get(earlier)
+        if departed is None or method not in _FOLLOW_THEIR_INVITE:
+            return None
+        return Chosen(departed.address, None, None, departed.entry.socket)
+    entry = snapshot.destinations[place].entry
+    if entry.set_id != set_id:
+        return None
+    keeps = snapshot.liveness[set_id][place - snapshot.starts[set_id]] & OLD_WORK
+    if not keeps and method not in _FOLLOW_THEIR_INVITE:
+        return None
+    return _chosen(snapshot, place, None)
+
+
+def _chosen(snapshot: Snapshot, place: int, remember: int | None) -> Chosen:
+    destination = snapshot.destinations[place]
+    return Chosen(destination.address, place, remember, destination.entry.socket)

@@ -1,0 +1,94 @@
+"""What becomes of a datagram: it is passed on, answered, or dropped for a named reason?"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from sip.uri import Address
+
+
+class DropReason(enum.Enum):
+    """Why a datagram ends here.  The value is the metric's label, `sentence` is for people."""
+
+    KEEPALIVE = ("keepalive", "an empty line that keeps a NAT binding open")
+    STUN = ("stun", "a STUN message")
+    MALFORMED = ("malformed", "not SIP, and nothing in it says where an answer should go")
+    MALFORMED_REPLY = ("malformed_reply", "a reply that breaks the grammar")
+    REPLY_FORGED = ("reply_forged", "a reply whose top Via is not one that we have sent out")
+    REPLY_TO_US = ("reply_to_us", "a reply with a single Via: it ends here")
+    ACK_TO_OUR_ANSWER = ("ack_to_our_answer", "the ACK to an answer of our own")
+    ACK_REFUSED = ("ack_refused", "an ACK that cannot be passed on; an ACK is never answered")
+    CANCEL_REFUSED = ("cancel_refused", "a CANCEL that cannot be passed on; we never answer for its INVITE")
+    NO_REPLY_ADDRESS = ("no_reply_address", "an answer of ours has nowhere to go")
+    EDGE_TO_EDGE = ("edge_to_edge", "an ACK or CANCEL from the edge that asks to leave to the edge")
+    SHORT = ("short", "a reply shorter than its Content-Length")
+    OVERLOAD = ("overload", "too many messages wait for the name service")
+
+    label: str
+    sentence: str
+
+    def __init__(self, label: str, sentence: str) -> None:
+        self.label = label
+        self.sentence = sentence
+
+
+class Refusal(enum.Enum):
+    """Why a request is answered with a failure.  The value is the metric's label."""
+
+    BAD_REQUEST = "bad_request"
+    VERSION = "version"
+    SCHEME = "scheme"
+    TOO_MANY_HOPS = "too_many_hops"
+    LOOP = "loop"
+    EXTENSION = "extension"
+    NO_DESTINATION = "no_destination"
+    EDGE_TO_EDGE = "edge_to_edge"
+    UNRESOLVED = "unresolved"
+    TRANSPORT = "transport"
+    NO_LISTENER = "no_listener"
+    NOT_SERVING = "not_serving"
+
+
+@attrs.frozen
+class Forward:
+    """Send these bytes from this listener (its place in the snapshot) to this address."""
+
+    payload: bytes
+    address: Address
+    listener: int
+    destination: int | None = None
+    """The place in the snapshot's destinations of the one that it goes to or, a reply, comes from."""
+    remember: int | None = None
+    """The Call-ID's digest when the choice belongs into the table of recent choices."""
+
+
+@attrs.frozen
+class Reply:
+    """Send this answer of our own back by the listener that the request arrived on."""
+
+    payload: bytes
+    address: Address
+    listener: int
+    status: int
+    refusal: Refusal | None = None
+
+
+@attrs.frozen
+class Drop:
+    """Send nothing; count the reason."""
+
+    reason: DropReason
+
+
+@attrs.frozen
+class Resolve:
+    """A request from the core names its next hop: look the name up and route the datagram again."""
+
+    host: str
+    port: int | None
+    transport: str
+
+
+Outcome = Forward | Reply | Drop | Resolve

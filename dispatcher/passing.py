@@ -1,0 +1,128 @@
+"""What leaves on the wire when a request is passed on (RFC 3261 16.6)?  Our Via, Record-Route or Path on top."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from itertools import pairwise
+
+import attrs
+
+from dispatcher.branch import COOKIE, is_ours, mac, transaction_below
+from dispatcher.keyed import BRANCH
+from dispatcher.nexthop import Hop
+from dispatcher.received import Received
+from dispatcher.routeset import RouteSet
+from dispatcher.snapshot import Snapshot
+from dispatcher.token import write_token
+from sip.edit import with_value
+from sip.message import Message, unfold
+from sip.request import Request
+from sip.routes import push_last
+from sip.uri import host_port, parse_uri
+from sip.via import parse_via, vias
+
+DIALOG_METHODS = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"))
+"""Requests that can create a dialog: they get a Record-Route (RFC 3261 16.6 step 4)."""
+
+_HOST_PORT = re.compile(rb"(?:\[[^\]]*\]|[^:;?]*)(?::[0-9]+)?")
+
+DEFAULT_MAX_FORWARDS = b"70"
+"""RFC 3261 16.6 step 3."""
+
+
+def loop_mark(routes: RouteSet, *, from_core: bool) -> bytes:
+    """`l` of our Via: crc32 of all that decides where the request goes; the same again is a loop (16.6 step 8)."""
+    text = b"\n".join((routes.uri_text, *routes.uris, b"core" if from_core else b"edge"))
+    return b"l=%08x" % zlib.crc32(text)
+
+
+def has_looped(snapshot: Snapshot, request: Request, mark: bytes) -> bool:
+    """Whether a Via of the request is one of ours and carries this mark already; raises SipError."""
+    first = request.message.first[b"via"]
+    if b"via" not in request.message.repeated and b"," not in first:
+        return False  # one Via is the sender's
+    stack = [parse_via(text) for text in vias(request.message)]
+    for own, below in pairwise(stack):
+        if mark + b";" in own.ours and own.branch.startswith(COOKIE):
+            transaction = transaction_below(below, request.call_id, request.from_tag, request.cseq)
+            if transaction and is_ours(own.branch.removeprefix(COOKIE), snapshot.keys, BRANCH, transaction):
+                return True
+    return False
+
+
+def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, mark: bytes) -> bytes:
+    """The bytes of the request as it leaves."""
+    request = received.request
+    message = request.message
+    lines = message.lines.copy()
+    lines[message.names.index(b"via")] = received.via_line
+    uri_text = routes.uri_text
+    edits = routes.edits
+    if hop.along_route and not _is_loose(routes.uris[0]):
+        edits = push_last(message, routes.start + 1, routes.start + len(routes.uris), uri_text)
+        uri_text = routes.uris[0]
+    elif hop.dispatched and snapshot.policy.rewrite_host and routes.uri is not None:
+        uri_text = _with_host(uri_text, hop)
+    added = _added(snapshot, received, hop, mark)
+    if request.max_forwards is None:
+        added.append(b"Max-Forwards: " + DEFAULT_MAX_FORWARDS)
+    else:
+        place = message.names.index(b"max-forwards")
+        lines[place] = with_value(lines[place], b"%d" % (request.max_forwards - 1))
+    if edits:
+        for place, line in edits.items():
+            lines[place] = line or b""
+        lines = [line for place, line in enumerate(lines) if edits.get(place, line) is not None]
+    start = message.start
+    cr = b"\r" if message.eol == b"\n" else b""
+    if uri_text is not message.uri:
+        start = b"%b %b %b%b" % (message.method, uri_text, message.version, cr)
+    if cr:
+        added = [line + cr for line in added]
+    return message.eol.join((start, *added, *lines, message.blank + message.body))
+
+
+def _added(snapshot: Snapshot, received: Received, hop: Hop, mark: bytes) -> list[bytes]:
+    """Our Via, and Record-Route or Path where the request needs them."""
+    own = snapshot.sent_by[hop.listener]
+    branch = mac(snapshot.keys[0], BRANCH, received.transaction)
+    via = b"Via: SIP/2.0/%b %b;branch=%b%b;%b" % (
+        snapshot.listeners[hop.listener].transport.upper().encode(), own, COOKIE, branch, mark,
+    )  # fmt: skip
+    if hop.listener != received.arrival:
+        via += b";i=%08x" % zlib.crc32(snapshot.sent_by[received.arrival])
+    lines = [via]
+    method = received.request.message.method
+    if method in DIALOG_METHODS:
+        token = write_token(hop.claims, snapshot.keys[0], snapshot.sent_by[hop.edge_listener])
+        lines.append(b"Record-Route: <sip:%b@%b;lr>" % (token, own))
+        if hop.listener != received.arrival:  # the two sides know us by different addresses (RFC 5658)
+            lines.append(b"Record-Route: <sip:%b@%b;lr>" % (token, snapshot.sent_by[received.arrival]))
+    elif method == b"REGISTER" and not hop.claims.creator_is_core:
+        lines += _path(snapshot, received.request.message, hop, own)
+    return lines
+
+
+def _path(snapshot: Snapshot, message: Message, hop: Hop, own: bytes) -> list[bytes]:
+    """Path, and `Supported: path` where a phone did not say so: some registrars refuse Path without it (RFC 3327)."""
+    claims = attrs.evolve(hop.claims, is_path=True)
+    token = write_token(claims, snapshot.keys[0], snapshot.sent_by[hop.edge_listener])
+    lines = [b"Path: <sip:%b@%b;lr>" % (token, own)]
+    offered = (unfold(member).lower() for _, raw in message.values(b"supported") for member in raw.split(b","))
+    if b"path" not in offered:
+        lines.append(b"Supported: path")
+    return lines
+
+
+def _is_loose(uri: bytes) -> bool:
+    """Whether a Route's URI has `lr`; a next hop without it is a strict router."""
+    return parse_uri(uri).param("lr") is not None
+
+
+def _with_host(text: bytes, hop: Hop) -> bytes:
+    """The Request-URI with the destination's host and port in place of its own (`rewrite_host`)."""
+    head, at, tail = text.rpartition(b"@")
+    scheme, colon, rest = (head, at, tail) if at else text.partition(b":")
+    params = rest[len(_HOST_PORT.match(rest)[0]) :]  # type: ignore[index]  # the URI has been parsed
+    return scheme + colon + host_port(hop.address).encode() + params

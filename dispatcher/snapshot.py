@@ -1,0 +1,156 @@
+"""What does the hot path know?  One frozen value: the list, the names, the policy and who lives, swapped whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
+
+import attrs
+
+from dispatcher.algorithm import Algorithm
+from dispatcher.destination import Destination
+from dispatcher.listener import Listener
+from dispatcher.rules import Rule
+from dispatcher.selection import Pool
+from health.board import OLD_WORK
+from sip.uri import DEFAULT_PORT, Address, SipUri
+
+Network = IPv4Network | IPv6Network
+
+Names = Callable[[str, int | None, str], "tuple[Address, ...] | None"]
+"""(host, port, transport) -> its addresses in order, () when it has none, None when nobody has looked it up yet."""
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """What the operator has decided, apart from the list."""
+
+    default_set: int = 1
+    algorithm: Algorithm
+    rules: tuple[Rule, ...] = ()
+    domains: frozenset[str] = frozenset()
+    """Host names, in lower case, that mean this proxy."""
+    core_networks: tuple[Network, ...] = ()
+    aor_domain: bool = False
+    rewrite_host: bool = False
+    force_rport: Literal["nat", "always", "never"] = "nat"
+    no_destination: int | None = 503
+    """The code when no destination is usable; None is panic: the choice is made as if all were."""
+    retry_after: int = 5
+    """Seconds, said with a 503."""
+    server: bytes = b""
+    """The Server field of our own answers, nothing when empty."""
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """Everything that decides where a message goes.
+
+    `destinations` are those of all sets, one set after the other; `starts` says where each set begins in them.
+    `liveness` has one byte a destination of the set, as `health.board` codes them.
+    """
+
+    version: int
+    policy: Policy
+    keys: tuple[bytes, ...]
+    """Hash keys of the secrets, the current one first."""
+    listeners: tuple[Listener, ...]
+    destinations: tuple[Destination, ...]
+    pools: Mapping[int, Pool]
+    starts: Mapping[int, int]
+    liveness: Mapping[int, bytes]
+    serving: bool
+    """At least one destination takes new work."""
+    numbers: tuple[int, ...]
+    """What the table of recent choices knows each destination by."""
+    departed: Mapping[int, Destination] = attrs.field(factory=dict)
+    """Destinations that the list has lost, by number: the ACK or CANCEL of a request under way follows them."""
+
+    sent_by: tuple[bytes, ...] = attrs.field(init=False, eq=False, repr=False)
+    by_number: Mapping[int, int] = attrs.field(init=False, eq=False, repr=False)
+    _listed: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
+    _core_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    _own: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
+    _own_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    _own_ports: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
+
+    @sent_by.default
+    def _make_sent_by(self) -> tuple[bytes, ...]:
+        return tuple(listener.sent_by for listener in self.listeners)
+
+    @by_number.default
+    def _make_by_number(self) -> Mapping[int, int]:
+        return {number: place for place, number in enumerate(self.numbers)}
+
+    @_listed.default
+    def _make_listed(self) -> Mapping[Address, int]:
+        listed: dict[Address, int] = {}
+        for place, destination in enumerate(self.destinations):
+            target = destination.entry.target
+            listed.setdefault(destination.address, place)
+            listed.setdefault((target.host, target.port or DEFAULT_PORT), place)
+        return listed
+
+    @_core_hosts.default
+    def _make_core_hosts(self) -> frozenset[str]:
+        return frozenset(destination.address[0] for destination in self.destinations)
+
+    @_own.default
+    def _make_own(self) -> Mapping[Address, int]:
+        own: dict[Address, int] = {}
+        for place, listener in enumerate(self.listeners):
+            own.setdefault(listener.address, place)
+            own.setdefault((listener.advertised[0].lower(), listener.advertised[1]), place)
+        return own
+
+    @_own_hosts.default
+    def _make_own_hosts(self) -> frozenset[str]:
+        return frozenset(host for host, _ in self._own) | self.policy.domains
+
+    @_own_ports.default
+    def _make_own_ports(self) -> frozenset[int]:
+        return frozenset(port for _, port in self._own)
+
+    def is_core(self, host: str) -> bool:
+        """Whether a numeric address is on the core side: a destination's, ports do not count, or in `core_networks`."""
+        return host in self._core_hosts or (bool(self.policy.core_networks) and within(host, self.policy.core_networks))
+
+    def listed(self, host: str, port: int) -> int | None:
+        """The place of the destination that the list has under this host (as written, or numeric) and port."""
+        return self._listed.get((host, port))
+
+    def is_usable(self, place: int) -> bool:
+        """Whether a destination takes requests that name it: it is neither down nor disabled."""
+        set_id = self.destinations[place].entry.set_id
+        return bool(self.liveness[set_id][place - self.starts[set_id]] & OLD_WORK)
+
+    def own_listener(self, host: str, port: int) -> int | None:
+        """The place of the listener with this address or advertised name."""
+        return self._own.get((host, port))
+
+    def is_own_name(self, uri: SipUri) -> bool:
+        """Whether a URI means this proxy: a listener, its advertised name or one of `domains`, without a look-up."""
+        if uri.host not in self._own_hosts:
+            return False
+        if uri.port is None:
+            return True
+        return (uri.host, uri.port) in self._own or (uri.host in self.policy.domains and uri.port in self._own_ports)
+
+    def listener_for(self, host: str, preferred: int) -> int | None:
+        """The listener to leave by: the preferred one if it has the family of `host`, else the first that has it."""
+        family = 6 if ":" in host else 4
+        if self.listeners[preferred].family == family:
+            return preferred
+        for place, listener in enumerate(self.listeners):
+            if listener.family == family:
+                return place
+        return None
+
+
+@lru_cache(maxsize=8192)
+def within(host: str, networks: Sequence[Network]) -> bool:
+    """Whether a numeric address lies in one of the networks."""
+    address = ip_address(host)
+    return any(address in network for network in networks)

@@ -1,0 +1,60 @@
+"""Whom does From, To, Contact or Route name (RFC 3261 20.10 and 25.1: name-addr, addr-spec, parameters)?"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from sip.errors import SipError
+from sip.lists import split_params
+from sip.message import unfold
+
+_NAME_ADDR = re.compile(
+    rb"(?:\"(?:[^\"\\]|\\.)*\"|[^\"<>]*)[ \t]*<[ \t]*([^<>]*?)[ \t]*>[ \t]*(;.*)?",
+    re.DOTALL,
+)
+_ADDR_SPEC = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*:[^ \t<>\";]+)[ \t]*(;.*)?", re.DOTALL)
+_COMMON = re.compile(rb'[ \t]*(?:"[^"\\]*"[ \t]*|[^"<>]*)<[^<>]*>(?:;tag=([^;" \t\r\n]*))?[ \t]*')
+
+
+@attrs.frozen
+class NameAddr:
+    """An address with the parameters of its field; the display name stays where it is."""
+
+    uri: bytes
+    params: bytes
+
+    def param(self, name: bytes) -> bytes | None:
+        """A field parameter's value as written, b"" for a flag, None when absent; raises SipError."""
+        if not self.params:
+            return None
+        for piece in split_params(self.params)[1:]:
+            key, _, value = piece.partition(b"=")
+            if key.strip().lower() == name:
+                return value.strip()
+        return None
+
+    @property
+    def tag(self) -> bytes:
+        """The tag, b"" when there is none (RFC 2543 senders have none)."""
+        return self.param(b"tag") or b""
+
+
+def parse_name_addr(text: bytes) -> NameAddr:
+    """Parse one member of From, To, Contact, Route, Record-Route or Path, trimmed and unfolded; raises SipError.
+
+    Without angle brackets the parameters belong to the field, not to the URI (RFC 3261 20.10).
+    """
+    match = _NAME_ADDR.fullmatch(text) or _ADDR_SPEC.fullmatch(text)
+    if match is None:
+        raise SipError("Malformed address")
+    return NameAddr(match[1], match[2] or b"")
+
+
+def tag_of(raw: bytes) -> bytes:
+    """The tag of a From or To as it came, b"" when there is none; raises SipError when the field is malformed."""
+    match = _COMMON.fullmatch(raw)
+    if match is not None:
+        return match[1] or b""
+    return parse_name_addr(unfold(raw)).tag

@@ -1,0 +1,163 @@
+"""A small world for pipeline tests: a snapshot over given destinations, and messages that phones and servers send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from dispatcher.algorithm import DEFAULT
+from dispatcher.choice import Chance
+from dispatcher.destination import Destination, Entry
+from dispatcher.keyed import derive
+from dispatcher.listener import Listener
+from dispatcher.outcome import Forward, Outcome
+from dispatcher.route import route
+from dispatcher.selection import everyone_up, sketch
+from dispatcher.snapshot import Policy, Snapshot
+from sip.message import Message
+from sip.uri import Address, host_port, parse_uri
+
+KEY = derive(b"k" * 32)
+OTHER_KEY = derive(b"o" * 32)
+
+VIP = Listener("udp", ("192.0.2.1", 5060))
+VIP6 = Listener("udp", ("2001:db8::1", 5060))
+SERVER_A: Address = ("10.0.0.11", 5060)
+SERVER_B: Address = ("10.0.0.12", 5060)
+PHONE: Address = ("198.51.100.7", 40001)
+OTHER_PHONE: Address = ("203.0.113.9", 5060)
+
+
+def destination(address: Address, *, set_id: int = 1, **entry: Any) -> Destination:
+    uri = f"sip:{host_port(address)}"
+    return Destination(entry=Entry(set_id=set_id, uri=uri, target=parse_uri(uri.encode()), **entry), address=address)
+
+
+def make_snapshot(
+    *addresses: Address | Destination,
+    listeners: tuple[Listener, ...] = (VIP,),
+    keys: tuple[bytes, ...] = (KEY,),
+    policy: Policy | None = None,
+    liveness: bytes | None = None,
+    departed: dict[int, Destination] | None = None,
+    serving: bool = True,
+) -> Snapshot:
+    """A snapshot without slot tables (choices cost scores, the answers are sound)."""
+    everyone = [item if isinstance(item, Destination) else destination(item) for item in addresses]
+    everyone.sort(key=lambda item: item.entry.set_id)
+    sets: dict[int, list[Destination]] = {}
+    starts: dict[int, int] = {}
+    for place, item in enumerate(everyone):
+        starts.setdefault(item.entry.set_id, place)
+        sets.setdefault(item.entry.set_id, []).append(item)
+    lives = {set_id: everyone_up(len(members)) for set_id, members in sets.items()}
+    if liveness is not None:
+        lives[1] = liveness
+    return Snapshot(
+        version=1,
+        policy=policy or Policy(algorithm=DEFAULT),
+        keys=keys,
+        listeners=listeners,
+        destinations=tuple(everyone),
+        pools={set_id: sketch(set_id, members, keys[0]) for set_id, members in sets.items()},
+        starts=starts,
+        liveness=lives,
+        serving=serving,
+        numbers=tuple(1000 + place for place in range(len(everyone))),
+        departed=departed or {},
+    )
+
+
+def nobody(_host: str, _port: int | None, _transport: str) -> tuple[Address, ...] | None:
+    """A name service that has never been asked."""
+    return None
+
+
+def forget(_digest: int) -> int | None:
+    """A table of recent choices that is empty."""
+    return None
+
+
+@attrs.define
+class Node:
+    """One proxy: `take` routes a datagram that arrives from `source`."""
+
+    snapshot: Snapshot
+    names: dict[str, tuple[Address, ...]] = attrs.field(factory=dict)
+    memory: dict[int, int] = attrs.field(factory=dict)
+    turn: int = 0
+
+    def take(self, datagram: bytes, source: Address, arrival: int = 0) -> Outcome:
+        outcome = route(
+            self.snapshot,
+            datagram,
+            source,
+            arrival,
+            names=lambda host, _port, _transport: self.names.get(host),
+            recent=self.memory.get,
+            chance=Chance(self.turn, 0x123456789ABCDEF),
+        )
+        if isinstance(outcome, Forward) and outcome.remember is not None and outcome.destination is not None:
+            self.memory[outcome.remember] = self.snapshot.numbers[outcome.destination]
+            self.turn += 1
+        return outcome
+
+    def forward(self, datagram: bytes, source: Address, arrival: int = 0) -> tuple[Message, Forward]:
+        """Route a datagram that is passed on: what left, split, and where to."""
+        outcome = self.take(datagram, source, arrival)
+        assert isinstance(outcome, Forward), outcome
+        return Message.parse(outcome.payload), outcome
+
+
+def request(
+    method: str = "INVITE",
+    uri: str = "sip:8006@192.0.2.1",
+    *,
+    via: str = "198.51.100.7:40001",
+    via_params: str = ";rport",
+    branch: str = "z9hG4bK-1",
+    from_tag: str = "from-tag",
+    to_tag: str = "",
+    to: str = "<sip:8006@192.0.2.1>",
+    from_: str = "<sip:8005@192.0.2.1>",
+    call_id: str = "call-1@phone",
+    cseq: int = 1,
+    cseq_method: str | None = None,
+    contact: str | None = "<sip:8005@198.51.100.7:40001>",
+    max_forwards: int | None = 70,
+    extra: tuple[str, ...] = (),
+    body: str = "",
+) -> bytes:
+    """A request as phones send it; every argument replaces one piece."""
+    lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {via};branch={branch}{via_params}"]
+    if max_forwards is not None:
+        lines.append(f"Max-Forwards: {max_forwards}")
+    lines += [
+        f"From: {from_};tag={from_tag}" if from_tag else f"From: {from_}",
+        f"To: {to};tag={to_tag}" if to_tag else f"To: {to}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {cseq} {cseq_method or method}",
+    ]
+    if contact:
+        lines.append(f"Contact: {contact}")
+    lines += [*extra, f"Content-Length: {len(body)}", "", body]
+    return "\r\n".join(lines).encode()
+
+
+def reply_to(message: Message, status: str = "200 OK", *, to_tag: str = "uas", contact: str | None = None) -> bytes:
+    """What a server answers: Via, Record-Route, From, To, Call-ID and CSeq copied."""
+    lines = [f"SIP/2.0 {status}".encode()]
+    for name, line in zip(message.names, message.lines, strict=True):
+        if name in (b"via", b"record-route", b"from", b"call-id", b"cseq"):
+            lines.append(line)
+        elif name == b"to":
+            lines.append(line if b";tag=" in line or not to_tag else line + b";tag=" + to_tag.encode())
+    if contact:
+        lines.append(f"Contact: {contact}".encode())
+    return b"\r\n".join((*lines, b"Content-Length: 0", b"", b""))
+
+
+def values(message: Message, name: str) -> list[str]:
+    """Every value of a field, in order."""
+    return [raw.decode().strip() for _, raw in message.values(name.lower().encode())]
