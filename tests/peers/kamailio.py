@@ -58,7 +58,7 @@ class Kamailio:
     def __enter__(self) -> Self:
         run = self._run_folder
         memory = ["-m", "64", "-M", "8"]  # MiB, shared and per process
-        folders = ["-w", run, "-Y", run, "-P", run / "pid"]
+        folders: list[str | Path] = ["-w", run, "-Y", run, "-P", run / "pid"]
         argv: list[str | Path] = [self._kamailio, "-f", self._file, "-DD", "-E", *memory, *folders, *self._options]
         self._program = Program(argv, log=self._log, namespace=self._namespace)
         try:
