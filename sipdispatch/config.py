@@ -1,0 +1,126 @@
+"""What has the operator decided?
+
+A tree of frozen values: one that exists is legal, complete (defaults filled in, paths absolute) and has been read by
+`sipdispatch.load` from a TOML file, from the options of the command line, or from both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from dispatcher.algorithm import DEFAULT, Algorithm
+from dispatcher.listener import Listener
+from dispatcher.problem import Severity
+from dispatcher.rules import Network, Rule
+
+DEFAULT_CONFIG = Path("/etc/sipdispatch/sipdispatch.toml")
+"""Where the manual and the packaged unit have the file; it is read only when it is named."""
+DEFAULT_LIST = Path("/etc/sipdispatch/dispatcher.list")
+"""The list when no TOML file is given; with one, it is `dispatcher.list` beside that."""
+
+ForceRport = Literal["nat", "always", "never"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
+
+MIB = 1 << 20
+
+
+@attrs.frozen(kw_only=True)
+class ConfigProblem:
+    """One thing that is wrong (error) or doubtful (warning) in a TOML file or an option.
+
+    `key` is the key path (`proxy.listen[0]`), `option` the option of the command line that gave the value, or None.
+    `path` is the TOML file, "" when there is none; `line` and `column` count from 1, and are 0 where they are unknown.
+    """
+
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    key: str = ""
+    option: str | None = None
+    severity: Severity = "error"
+    message: str
+    hint: str = ""
+
+    @property
+    def where(self) -> str:
+        """The place, for people: `file:line:column`, or the option."""
+        if self.option is not None:
+            return f"option {self.option}"
+        if not self.path:
+            return "command line"
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+    def __str__(self) -> str:
+        key = f"{self.key}: " if self.key and self.option is None else ""
+        text = f"{self.where}: {self.severity}: {key}{self.message}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+    def to_json(self) -> dict[str, str | int]:
+        """The same facts as plain values: the keys of `dispatcher.problem.Problem.to_json` and `key`."""
+        return {
+            "path": f"option {self.option}" if self.option is not None else self.path,
+            "line": self.line,
+            "column": self.column,
+            "severity": self.severity,
+            "key": self.key,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Flags:
+    """The options of the command line that stand for keys of the file; None and () mean: not given."""
+
+    listen: tuple[str, ...] = ()
+    list_path: str | None = None
+    set_id: int | None = None
+    algorithm: str | None = None
+    advertise: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Proxy:
+    """The section `[proxy]`; the manual page of sipdispatch.toml says what each key means.
+
+    A Listener may be a wildcard, which the proxy expands at its start; an `advertise` of the section is already in its
+    one listener.  `no_destination` is a status code or "panic", `retry_after` seconds (0: no such header),
+    `recent_choices` entries, the buffers are bytes.  `server_header` "" leaves the header out.
+    """
+
+    listen: tuple[Listener, ...]
+    list_path: Path
+    secret_file: Path
+    state_dir: Path
+    set_id: int = 1
+    algorithm: Algorithm = DEFAULT
+    aor_domain: bool = False
+    domains: tuple[str, ...] = ()
+    core_networks: tuple[Network, ...] = ()
+    rewrite_host: bool = False
+    force_rport: ForceRport = "nat"
+    no_destination: int | Literal["panic"] = 503
+    retry_after: int = 5
+    recent_choices: int = 262_144
+    receive_buffer: int = 8 * MIB
+    send_buffer: int = 8 * MIB
+    server_header: str = "sipdispatch"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+    routes: tuple[Rule, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Everything the operator has decided; `path` is the TOML file, None without one.
+
+    `warnings` are the doubtful things found while reading; whoever starts the proxy logs them.
+    """
+
+    path: Path | None
+    proxy: Proxy
+    warnings: tuple[ConfigProblem, ...] = ()
