@@ -1,0 +1,86 @@
+"""Does a dispatcher list fit the proxy that will use it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
+
+import attrs
+
+from dispatcher.destination import Entry
+from dispatcher.problem import Problem, Severity
+from sip.uri import host_port
+from sipdispatch.config import Proxy
+from sipdispatch.consistency import Finding
+from sipdispatch.toml_positions import KeyPath
+
+
+@attrs.frozen
+class Misfits:
+    """What is wrong with the two together although each is right by itself: keys of [proxy], and lines of the list."""
+
+    settings: tuple[Finding, ...]
+    lines: tuple[Problem, ...]
+
+
+def find_misfits(proxy: Proxy, entries: Sequence[Entry]) -> Misfits:
+    """Compare the proxy's settings with its list."""
+    return Misfits(tuple(_missing_sets(proxy, entries)), tuple(_lines(proxy, entries)))
+
+
+def _missing_sets(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Finding]:
+    """A set without destinations answers every call with `no_destination`."""
+    there = sorted({entry.set_id for entry in entries})
+    wanted: list[tuple[KeyPath, int | None]] = [(("proxy", "set"), proxy.set_id)]
+    wanted += [(("proxy", "route", index, "set"), rule.set_id) for index, rule in enumerate(proxy.routes)]
+    for at, set_id in wanted:
+        if set_id is not None and set_id not in there:
+            yield Finding(
+                at,
+                f"set {set_id} has no destination in {proxy.list_path}",
+                f"write a set that is there ({', '.join(map(str, there))}), or fill this one",
+            )
+
+
+def _lines(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:
+    path = str(proxy.list_path)
+    own = {listener.address for listener in proxy.listen} | {listener.advertised for listener in proxy.listen}
+    sockets = {listener.address for listener in proxy.listen}
+    wildcard_ports = {listener.address[1] for listener in proxy.listen if listener.is_wildcard}
+
+    def problem(entry: Entry, severity: Severity, message: str, hint: str) -> Problem:
+        return Problem(path, entry.line, 1, severity=severity, message=message, hint=hint)
+
+    for entry in entries:
+        target = entry.target
+        port = target.default_port if target.port is None else target.port
+        if (target.host, port) in own:
+            yield problem(
+                entry,
+                "error",
+                f"{entry.uri} is this proxy itself: every call would come back until it is refused with 482",
+                "write the server's own address",
+            )
+            continue
+        if entry.socket is not None and entry.socket not in sockets and entry.socket[1] not in wildcard_ports:
+            yield problem(
+                entry,
+                "error",
+                f"socket {host_port(entry.socket)} is not in listen: nothing can be sent from it",
+                "write the address of a listener, or add it to listen",
+            )
+        if target.numeric_host is not None:
+            reach = _unreachable(proxy, target.numeric_host)
+            if reach:
+                yield problem(entry, "warning", f"{entry.uri} cannot be reached: {reach}", "add a listener that can")
+
+
+def _unreachable(proxy: Proxy, host: str) -> str:
+    """Why no listener can send there, "" when one can."""
+    address = ip_address(host)
+    listeners = [listener for listener in proxy.listen if listener.family == address.version]
+    if not listeners:
+        return f"there is no IPv{address.version} listener"
+    if not address.is_loopback and all(ip_address(listener.address[0]).is_loopback for listener in listeners):
+        return f"every IPv{address.version} listener is on loopback"
+    return ""
