@@ -118,9 +118,11 @@ class Proxy:
 class Config:
     """Everything the operator has decided; `path` is the TOML file, None without one.
 
-    `warnings` are the doubtful things found while reading; whoever starts the proxy logs them.
+    `flags` are the options that were laid over it: reading the file again with them gives the same tree unless the
+    file has changed.  `warnings` are the doubtful things found while reading; whoever starts the proxy logs them.
     """
 
     path: Path | None
     proxy: Proxy
+    flags: Flags = Flags()
     warnings: tuple[ConfigProblem, ...] = ()

@@ -33,7 +33,7 @@ class Finding:
 def findings(proxy: Proxy, advertise: tuple[str, int | None] | None) -> tuple[Finding, ...]:
     """Everything that is wrong between the keys of [proxy]; `advertise` is the section's own, not a listener's."""
     return (
-        *_listeners(proxy.listen),
+        *_listeners(proxy.listen, advertised=advertise is not None),
         *_advertise(proxy.listen, advertise),
         *_core_networks(proxy.core_networks, proxy.listen),
         *_domains(proxy.domains),
@@ -43,7 +43,7 @@ def findings(proxy: Proxy, advertise: tuple[str, int | None] | None) -> tuple[Fi
     )
 
 
-def _listeners(listen: Sequence[Listener]) -> Iterator[Finding]:
+def _listeners(listen: Sequence[Listener], *, advertised: bool) -> Iterator[Finding]:
     seen: dict[str, int] = {}
     named: dict[tuple[int, str, int], int] = {}
     for index, listener in enumerate(listen):
@@ -54,7 +54,7 @@ def _listeners(listen: Sequence[Listener]) -> Iterator[Finding]:
             continue
         host, port = listener.advertised
         if listener.is_wildcard:
-            if listener.advertise is None:
+            if listener.advertise is None and not advertised:
                 yield Finding(
                     at,
                     f"{listener} means the addresses that the node has when the proxy starts",

@@ -86,6 +86,7 @@ def read_config(
     uid: int | None = None,
 ) -> Loaded:
     """The same as `load`, with more to say about a configuration that is wrong."""
+    flags = flags or Flags()
     nowhere = partial(_placed, path=path, places=Positions({}, {}), options={})
     text = "" if path is None else _read(path)
     if isinstance(text, ConfigProblem):
@@ -94,7 +95,7 @@ def read_config(
         tree, places = tomllib.loads(text), positions(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         return Loaded(config=None, problems=(_syntax_problem(path, text, error),), placed=nowhere)
-    options = _lay_over(tree, flags or Flags())
+    options = _lay_over(tree, flags)
     if path is None:
         tree.setdefault("proxy", {})
     if isinstance(tree.get("proxy"), dict):
@@ -105,7 +106,7 @@ def read_config(
     problems = tuple(sorted((placed(finding) for finding in structured.findings), key=_order))
     proxy = structured.proxy
     return Loaded(
-        config=None if proxy is None else Config(path=path, proxy=proxy, warnings=problems),
+        config=None if proxy is None else Config(path=path, proxy=proxy, flags=flags, warnings=problems),
         problems=problems,
         list_path=structured.list_path,
         placed=placed,

@@ -97,16 +97,15 @@ def structure(tree: Mapping[str, Any], base: Path) -> Structured:
     converter = _converter(base)
     proxy, wrong = _proxy(converter, raw)
     found += wrong
-    list_path = None if proxy is None else proxy.list_path
-    if wrong:  # what could be read is compared all the same, so that all mistakes are told at once
-        bad = {finding.at[1] for finding in wrong}
-        proxy, _ = _proxy(converter, _STAND_INS | {key: value for key, value in raw.items() if key not in bad})
-        list_path = None if proxy is None or "list" in bad else proxy.list_path
-    if proxy is not None:
-        if not proxy.listen and raw.get("listen") == []:
-            found.append(Finding(("proxy", "listen"), "names no address", NO_LISTENER))
-        found += findings(proxy, advertise)
-        proxy = _advertised(proxy, advertise)
+    bad = {finding.at[1] for finding in wrong}
+    if proxy is None:  # what can be read is compared all the same, so that all mistakes are told at once
+        rest = {key: value for key, value in raw.items() if key not in bad}
+        proxy = converter.structure(_STAND_INS | rest, Proxy)
+    if raw.get("listen") == []:
+        found.append(Finding(("proxy", "listen"), "names no address", NO_LISTENER))
+    found += findings(proxy, advertise)
+    proxy = _advertised(proxy, advertise)
+    list_path = None if "list" in bad else proxy.list_path
     refused = any(finding.severity == "error" for finding in found)
     return Structured(None if refused else proxy, tuple(found), list_path)
 

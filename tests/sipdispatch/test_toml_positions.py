@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import tomllib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +81,12 @@ def test_a_key_that_is_not_there_stands_where_its_table_does() -> None:
 def test_lines_end_as_windows_ends_them_too() -> None:
     found = positions("[proxy]\r\nset = 1\r\nlist = 'x'\r\n")
     assert found.value(("proxy", "list")) == (3, 8)
+
+
+@pytest.mark.parametrize("text", ["a = 'x", "? = 1"])
+def test_what_the_reader_has_not_accepted_is_the_callers_mistake(text: str) -> None:
+    with pytest.raises(AssertionError, match="tomllib accepted"):
+        positions(text)
 
 
 NAMES = st.text(string.ascii_letters + string.digits + "_- .\"'\\é", min_size=0, max_size=6)
