@@ -1,0 +1,341 @@
+"""Which destination of a set gets this message?
+
+A choice is a pure function of the set, the secret, the key's digest (or the turn) and who is alive.  Taking a
+destination away, by the list or because it is down, moves only what was its own, and spreads that over the others by
+weight.
+
+Who shares, and how:
+
+- Weights are relative, with any sum.  Without a single weight in the set all shares are equal.
+- Weight 0 means no new work, ever.
+- A destination without a weight, in a set where others have one, has no share but is a last resort: it takes over, in
+  equal shares, when nobody with a weight is usable.  (Kamailio gives it nothing or, as the last line, everything.)
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import math
+import struct
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import assert_never
+
+import attrs
+
+from dispatcher import slots
+from dispatcher.algorithm import DEFAULT, Algorithm, Kind, Ranking, parse_algorithm
+from dispatcher.destination import Destination
+from dispatcher.keyed import CHOICE, DART, SCORE, Key, digest
+from dispatcher.slots import NONE, PLACES, Contender
+from health.board import NEW_WORK, State, Word, state
+
+__all__ = [
+    "DEFAULT",
+    "Algorithm",
+    "Considered",
+    "Kind",
+    "Pool",
+    "Ranking",
+    "Reason",
+    "Table",
+    "candidates",
+    "choose",
+    "everyone_up",
+    "explain",
+    "first_candidate",
+    "make_pool",
+    "parse_algorithm",
+    "sketch",
+    "slot_of",
+    "tabled",
+    "wanted",
+]
+
+Groups = tuple[tuple[Contender, ...], ...]
+
+HEAVIEST = 2**63 - 1
+"""A greater weight counts as this."""
+
+_SLOT_MASK = slots.SLOTS - 1
+_UNKNOWN = slots.view(b"\xff" * slots.TABLE_SIZE)
+_EVENT = struct.Struct("<QH")  # seed of the destination, slot
+_HASHES = 2**64
+
+
+@attrs.frozen(eq=False)
+class Table:
+    """One order of the destinations for each slot: known places, and the groups of those who come after them.
+
+    `packed` is the slot table as `dispatcher.slots.build` returns it, None where no place is known.
+    """
+
+    groups: Groups
+    packed: bytes | None = attrs.field(default=None, repr=False)
+    places: memoryview = attrs.field(
+        init=False, repr=False, default=attrs.Factory(lambda self: _places(self.packed), takes_self=True)
+    )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Pool:
+    """A set, ready for choices.  Indexes count `destinations`; a liveness has one byte (`health.board`) for each.
+
+    `tables` stand in the order of `Ranking`; `turns` are the indexes that round-robin goes through.
+    """
+
+    set_id: int
+    key: Key = attrs.field(repr=False)
+    destinations: tuple[Destination, ...]
+    tables: tuple[Table, ...]
+    turns: tuple[int, ...]
+    salt: int = attrs.field(repr=False)
+    """64 bits to combine (exclusive or) with a Call-ID's digest, where one call may pass through several sets."""
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Making a pool
+
+
+def make_pool(
+    set_id: int,
+    destinations: Sequence[Destination],
+    key: Key,
+    *,
+    rankings: Collection[Ranking] = (Ranking.WEIGHT,),
+    build: Callable[[Groups], bytes] = slots.build,
+) -> Pool:
+    """The pool of a set with slot tables for `rankings`; `build` is asked for the table of each different grouping.
+
+    A choice by a ranking without a table is sound but costs a score for each destination.  Raises ValueError for more
+    than 65,535 destinations.
+    """
+    return tabled(sketch(set_id, destinations, key), rankings, build)
+
+
+def sketch(set_id: int, destinations: Sequence[Destination], key: Key) -> Pool:
+    """A pool without slot tables; raises ValueError for more than 65,535 destinations."""
+    if len(destinations) > slots.MOST_DESTINATIONS:
+        raise ValueError(
+            f"set {set_id} has {len(destinations)} destinations; a set has {slots.MOST_DESTINATIONS} at most"
+        )
+    seeds = [digest(key, DART, name) for name in _names(destinations)]
+    groupings = _groupings(destinations, seeds)
+    return Pool(
+        set_id=set_id,
+        key=key,
+        destinations=tuple(destinations),
+        tables=tuple(Table(groupings[ranking]) for ranking in Ranking),
+        turns=tuple(sorted(contender.destination for group in groupings[Ranking.WEIGHT] for contender in group)),
+        salt=digest(key, CHOICE, b"set %d" % set_id),
+    )
+
+
+def wanted(pool: Pool, rankings: Collection[Ranking]) -> tuple[Groups, ...]:
+    """The different groupings that these rankings need a slot table of."""
+    return tuple(dict.fromkeys(pool.tables[ranking.value].groups for ranking in Ranking if ranking in rankings))
+
+
+def tabled(pool: Pool, rankings: Collection[Ranking], build: Callable[[Groups], bytes]) -> Pool:
+    """The pool with a slot table for each of the rankings, those that group alike sharing one."""
+    packed = {groups: build(groups) for groups in wanted(pool, rankings)}
+    return attrs.evolve(
+        pool,
+        tables=tuple(
+            Table(table.groups, packed[table.groups]) if ranking in rankings else table
+            for ranking, table in zip(Ranking, pool.tables, strict=True)
+        ),
+    )
+
+
+def _places(packed: bytes | None) -> memoryview:
+    return _UNKNOWN if packed is None else slots.view(packed)
+
+
+def _names(destinations: Sequence[Destination]) -> list[bytes]:
+    """What hashing knows each destination by: its identity; those who share one (a duid) are told apart by the rest."""
+    identities = [destination.identity for destination in destinations]
+    holders = Counter(identities)
+    names: list[bytes] = []
+    seen: Counter[bytes] = Counter()
+    for destination, identity in zip(destinations, identities, strict=True):
+        name = identity
+        if holders[identity] > 1:
+            host, port = destination.address
+            name += f"\0{host}\0{port}\0{destination.transport}\0{destination.entry.uri}".encode()
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else b"%b\0%d" % (name, seen[name]))
+    return names
+
+
+def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> dict[Ranking, Groups]:
+    """Who comes before whom, whatever the key."""
+    entries = [destination.entry for destination in destinations]
+    everyone = range(len(entries))
+    weights = [entry.weight for entry in entries]
+    relative = [entry.rweight for entry in entries]
+    tiers: dict[int, list[int]] = {}
+    for index in everyone:
+        tiers.setdefault(entries[index].priority, []).append(index)
+    levels = [tiers[priority] for priority in sorted(tiers)]
+    by_weight = _shares([everyone], weights, seeds)
+    workers = sorted(contender for group in by_weight for contender in group)  # in the order of the list
+    return {
+        Ranking.WEIGHT: by_weight,
+        Ranking.RELATIVE_WEIGHT: (
+            by_weight if relative.count(None) == len(relative) else _shares([everyone], relative, seeds)
+        ),
+        Ranking.TIERS: by_weight if len(levels) < 2 else _shares(levels, weights, seeds),
+        Ranking.PRIORITY: tuple(
+            (contender,) for contender in sorted(workers, key=lambda worker: -entries[worker.destination].priority)
+        ),
+    }
+
+
+def _shares(levels: Sequence[Sequence[int]], weights: Sequence[int | None], seeds: Sequence[int]) -> Groups:
+    """The groups of each level: those who have a share of it, then its last resorts."""
+    groups: list[tuple[Contender, ...]] = []
+    for level in levels:
+        weightless = [index for index in level if weights[index] is None]
+        weighted = [(index, weight) for index in level if (weight := weights[index]) is not None and weight > 0]
+        groups.append(tuple(Contender(index, seeds[index], min(weight, HEAVIEST)) for index, weight in weighted))
+        groups.append(tuple(Contender(index, seeds[index], 1) for index in weightless))
+    return tuple(group for group in groups if group)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Choosing
+
+
+def slot_of(key_digest: int) -> int:
+    """The slot of a key, from the low 16 bits of its digest."""
+    return key_digest & _SLOT_MASK
+
+
+def choose(pool: Pool, algorithm: Algorithm, key_digest: int, counter: int, liveness: Sequence[int]) -> int | None:
+    """The index of the destination for new work, None when none is usable.
+
+    `key_digest` is the 64-bit hash of what the algorithm is keyed on, any 64 random bits for `random`; `counter` counts
+    the choices by `round-robin` from 0 and is not looked at otherwise.
+    """
+    if algorithm.kind is Kind.ROUND_ROBIN:
+        return next(_turns(pool, counter, liveness), None)
+    index = first_candidate(pool, key_digest, liveness, algorithm.table)
+    return None if index < 0 else index
+
+
+def first_candidate(pool: Pool, key_digest: int, liveness: Sequence[int], table: int = 0) -> int:
+    """The first of `candidates`, -1 when there is none."""
+    index = pool.tables[table].places[(key_digest & _SLOT_MASK) * PLACES]
+    if index != NONE and liveness[index] & NEW_WORK:
+        return index
+    return next(candidates(pool, key_digest, liveness, table), -1)
+
+
+def candidates(pool: Pool, key_digest: int, liveness: Sequence[int], table: int = 0) -> Iterator[int]:
+    """The destinations that take new work, in the order of this key.
+
+    After the known places of the slot come the others, group by group, by weighted rendezvous scores: the moment at
+    which each would first hit the slot, -ln(u) / weight with u in (0, 1] from its keyed hash.
+    """
+    slot = key_digest & _SLOT_MASK
+    ranked = pool.tables[table]
+    placed = [index for index in ranked.places[slot * PLACES : (slot + 1) * PLACES] if index != NONE]
+    for index in placed:
+        if liveness[index] & NEW_WORK:
+            yield index
+    for group in ranked.groups:
+        others = [
+            (_first_hit(pool.key, contender, slot), contender.seed, contender.destination)
+            for contender in group
+            if liveness[contender.destination] & NEW_WORK and contender.destination not in placed
+        ]
+        heapq.heapify(others)  # the first one is wanted far more often than all of them
+        while others:
+            yield heapq.heappop(others)[2]
+
+
+def everyone_up(count: int) -> bytes:
+    """The liveness of a set in which everyone takes new work: what panic chooses by."""
+    return bytes((State().code,)) * count
+
+
+def _first_hit(key: Key, contender: Contender, slot: int) -> float:
+    """A time from the exponential distribution whose rate is the weight."""
+    uniform = (digest(key, SCORE, _EVENT.pack(contender.seed, slot)) + 1) / _HASHES
+    return -math.log(uniform) / contender.weight
+
+
+def _turns(pool: Pool, counter: int, liveness: Sequence[int]) -> Iterator[int]:
+    """The usable destinations in the order of one turn of round-robin.
+
+    Those who stand in for one that cannot take its turn rotate too, or its successor would do the work of two.
+    """
+    if not pool.turns:
+        return
+    lap, place = divmod(counter, len(pool.turns))
+    owner = pool.turns[place]
+    if liveness[owner] & NEW_WORK:
+        yield owner
+    others = [index for index in pool.turns if index != owner and liveness[index] & NEW_WORK]
+    first = (lap + place) % max(1, len(others))
+    yield from others[first:] + others[:first]
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Explaining
+
+
+class Reason(enum.Enum):
+    """What a choice makes of a destination; the value is a sentence's end for people."""
+
+    CHOSEN = "takes it"
+    NEXT = "comes next when those before it cannot"
+    DOWN = "is down"
+    DRAINING = "is draining: no new work"
+    DISABLED = "is disabled"
+    NO_WEIGHT = "has weight 0: no new work"
+
+
+@attrs.frozen
+class Considered:
+    """One destination of the set and its part in a choice."""
+
+    index: int
+    reason: Reason
+
+
+def explain(
+    pool: Pool, algorithm: Algorithm, key_digest: int, counter: int, liveness: Sequence[int]
+) -> Iterator[Considered]:
+    """Every destination of the set in the order in which `choose` looks at them, and why it is chosen or not."""
+    usable = _order(pool, algorithm, key_digest, counter, liveness)
+    everyone = list(_order(pool, algorithm, key_digest, counter, everyone_up(len(pool.destinations))))
+    reason = Reason.CHOSEN
+    for index in everyone:
+        if liveness[index] & NEW_WORK:
+            yield Considered(next(usable), reason)
+            reason = Reason.NEXT
+        else:
+            yield Considered(index, _refusal(state(liveness[index])))
+    for index in sorted(set(range(len(pool.destinations))) - set(everyone)):
+        yield Considered(index, Reason.NO_WEIGHT)
+
+
+def _order(pool: Pool, algorithm: Algorithm, key_digest: int, counter: int, liveness: Sequence[int]) -> Iterator[int]:
+    if algorithm.kind is Kind.ROUND_ROBIN:
+        return _turns(pool, counter, liveness)
+    return candidates(pool, key_digest, liveness, algorithm.table)
+
+
+def _refusal(found: State) -> Reason:
+    """Why a destination in this state takes no new work."""
+    match found.word:
+        case Word.DISABLED:
+            return Reason.DISABLED
+        case Word.DRAINING:
+            return Reason.DRAINING
+        case Word.ENABLED:
+            return Reason.DOWN
+    assert_never(found.word)

@@ -1,0 +1,94 @@
+"""What is known about a target, and what may be sent to it?
+
+Two facts, kept apart: the operator's word and the verdict of the probes.  Together they make one byte, the liveness
+code, which is all that a choice reads.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, assert_never
+
+import attrs
+
+
+class Word(enum.Enum):
+    """What the operator wants."""
+
+    ENABLED = 0
+    DRAINING = 1
+    """No new work; what has begun goes on."""
+    DISABLED = 2
+    """Nothing but what belongs to a dialog or follows its own INVITE."""
+
+
+class Verdict(enum.Enum):
+    """What the probes say."""
+
+    UP = 0
+    SUSPECT = 1
+    """One probe has failed and the next is on its way: still as good as up (Kamailio's TRYING)."""
+    DOWN = 2
+
+
+NEW_WORK: Final = 1
+"""Bit of a liveness code: may be chosen for new work (enabled, up or suspect)."""
+OLD_WORK: Final = 2
+"""Bit of a liveness code: keeps the transactions that were given to it (enabled or draining, up or suspect)."""
+
+_VERDICT_SHIFT = 2
+_WORD_SHIFT = 4
+_TWO_BITS = 3
+
+
+@attrs.frozen
+class State:
+    """Word and verdict of one target."""
+
+    word: Word = Word.ENABLED
+    verdict: Verdict = Verdict.UP
+
+    @property
+    def takes_new_work(self) -> bool:
+        return self.word is Word.ENABLED and self.verdict is not Verdict.DOWN
+
+    @property
+    def keeps_old_work(self) -> bool:
+        return self.word is not Word.DISABLED and self.verdict is not Verdict.DOWN
+
+    @property
+    def code(self) -> int:
+        """The liveness code, one byte: bits 0 and 1 NEW_WORK and OLD_WORK, 2 and 3 the verdict, 4 and 5 the word."""
+        bits = (self.takes_new_work and NEW_WORK) | (self.keeps_old_work and OLD_WORK)
+        return bits | self.verdict.value << _VERDICT_SHIFT | self.word.value << _WORD_SHIFT
+
+    def letters(self, *, probed: bool = True) -> str:
+        """Kamailio's two letters, as `kamcmd dispatcher.list` prints them.
+
+        A active, T trying, I inactive, D no new work by the operator's word; then P probed, X not.  A disabled target
+        is never probed (DX), a draining one, which Kamailio does not know, may be (DP).
+        """
+        second = "P" if probed else "X"
+        match self.word:
+            case Word.DISABLED:
+                return "DX"
+            case Word.DRAINING:
+                return "D" + second
+            case Word.ENABLED:
+                return {Verdict.UP: "A", Verdict.SUSPECT: "T", Verdict.DOWN: "I"}[self.verdict] + second
+        assert_never(self.word)
+
+
+def state(code: int) -> State:
+    """The state that a liveness code stands for; raises ValueError when it stands for none."""
+    return State(Word(code >> _WORD_SHIFT & _TWO_BITS), Verdict(code >> _VERDICT_SHIFT & _TWO_BITS))
+
+
+def takes_new_work(code: int) -> bool:
+    """Whether a target with this liveness code may be chosen for new work."""
+    return bool(code & NEW_WORK)
+
+
+def answers(code: int) -> bool:
+    """Whether a target with this liveness code is neither down nor disabled: old work stays with it."""
+    return bool(code & OLD_WORK)
