@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
 from sip.uri import Address, SipUri
 
 Transport = Literal["udp", "tcp", "tls", "ws", "wss"]
+
+AVAILABLE_TRANSPORTS: Final[frozenset[str]] = frozenset({"udp"})
+"""The transports that a message can leave by; a destination that asks for another one is refused with its list."""
 
 INACTIVE = 1
 """Kamailio's flag 1: the destination starts without new work."""
@@ -20,6 +23,7 @@ DISABLED = 4
 PROBING = 8
 NO_DNS_ARES = 16
 NO_PING = 32
+KNOWN_FLAGS = INACTIVE | TRYING | DISABLED | PROBING | NO_DNS_ARES | NO_PING
 
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
@@ -29,8 +33,15 @@ class Entry:
     """One line of the list, as written; its host may still be a name.
 
     `weight` and `rweight` are relative (any sum), 0 means no new work, None means the attribute was not given;
-    `priority` is Kamailio's (the higher number comes first); `maxload` counts concurrent calls, 0 is unlimited.
-    `attributes` holds every `name=value` as written, names in lower case, unknown ones included.
+    `priority` is Kamailio's (the higher number comes first), from the column or from the attribute of that name;
+    `maxload` counts concurrent calls, 0 is unlimited.
+
+    What belongs to the probes is None where the line leaves it to the configuration: `ping_from` is a SIP URI,
+    `probe_interval` and `probe_timeout` are seconds, `rise` and `fall` count probes in a row, `reply_codes` holds
+    every final status code that counts as alive (2xx always among them).
+
+    `attributes` holds every `name=value` as written, without quotes, names in lower case, unknown ones included.
+    Two entries are equal when they say the same, on whichever line.
     """
 
     set_id: int
@@ -43,8 +54,20 @@ class Entry:
     duid: str | None = None
     maxload: int = 0
     socket: Address | None = None
-    attributes: Mapping[str, str] = NO_ATTRIBUTES
-    line: int = 0
+    ping_from: str | None = None
+    probe_interval: float | None = None
+    probe_timeout: float | None = None
+    rise: int | None = None
+    fall: int | None = None
+    reply_codes: frozenset[int] | None = None
+    attributes: Mapping[str, str] = attrs.field(default=NO_ATTRIBUTES, hash=False)
+    line: int = attrs.field(default=0, eq=False)
+
+    @property
+    def key(self) -> tuple[int, str, int, str]:
+        """Set, host, port and transport as values: lines that share them are one destination however it is spelled."""
+        port = self.target.default_port if self.target.port is None else self.target.port
+        return self.set_id, self.target.host.removesuffix("."), port, self.target.transport
 
 
 @attrs.frozen(kw_only=True)
