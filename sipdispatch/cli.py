@@ -11,7 +11,6 @@ has gone.  SIPDISPATCH_DEBUG=1 in the environment adds the traceback.
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import io
 import os
@@ -23,11 +22,14 @@ from typing import Final
 
 import attrs
 import click
+from click.shell_completion import shell_complete
 
 from sipdispatch.errors import INTERNAL, INTERRUPTED, PIPE_CLOSED, USAGE, CommandError, Fault
 from sipdispatch.output import say
 
 PROGRAM: Final = "sipdispatch"
+COMPLETION_VARIABLE: Final = "_SIPDISPATCH_COMPLETE"
+"""Set by the scripts of `sipdispatch completion` when a shell asks what may follow."""
 
 
 @attrs.frozen
@@ -108,20 +110,34 @@ def group(ctx: click.Context) -> None:
 # How it ends
 
 
-_EXPECTED: Final = (CommandError, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError)
+_EXPECTED: Final = (CommandError, click.ClickException, click.Abort, KeyboardInterrupt, EOFError, BrokenPipeError)
 """Ways to end that are no mistake of this program."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (the process's own by default) and return the exit status."""
     _never_fail_to_print()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = group.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        status = _run(words)
         _flush()
     except SystemExit as end:
-        return _status_of(end)
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException as error:  # noqa: BLE001 - this is the one place where everything ends
-        return _tell(error, _command_named(sys.argv[1:] if arguments is None else arguments))
+        return _tell(error, _command_named(words))
+    return status
+
+
+def _run(words: list[str]) -> int:
+    """What `click.Command.main` does, which would end a closed pipe and an interrupt in its own way."""
+    completing = os.environ.get(COMPLETION_VARIABLE)
+    if completing:
+        return shell_complete(group, {}, PROGRAM, COMPLETION_VARIABLE, completing)
+    try:
+        with group.make_context(PROGRAM, words) as ctx:
+            status = group.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     return status if isinstance(status, int) else 0
 
 
@@ -136,13 +152,6 @@ def _flush() -> None:
     """What cannot be written is found out here, not after the interpreter has said goodbye."""
     if sys.stdout is not None:
         say("", newline=False)
-
-
-def _status_of(end: SystemExit) -> int:
-    """Click ends a completion and a closed pipe with SystemExit, whatever it was asked for."""
-    if isinstance(end.__context__, OSError) and end.__context__.errno == errno.EPIPE:
-        return PIPE_CLOSED
-    return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
 
 
 def _tell(error: BaseException, command: str) -> int:
@@ -183,8 +192,9 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _give_up_standard_output() -> None:
     """Nobody reads it any more: send the rest nowhere, or the interpreter complains while it ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
+        descriptor = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, descriptor)
         os.close(nowhere)
 
 
@@ -219,7 +229,3 @@ def _fault_of_click(error: click.ClickException, command: str) -> Fault:
 def _command_named(arguments: Sequence[str]) -> str:
     """The command line's command, for what goes wrong before click knows it."""
     return next((f"{PROGRAM} {argument}" for argument in arguments[:1] if argument in COMMANDS), PROGRAM)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
