@@ -100,7 +100,7 @@ class Algorithm:
     @property
     def for_register(self) -> Algorithm:
         """What a REGISTER is chosen by: always keyed, for the challenge and its answer must meet the same server."""
-        return Algorithm(Kind.AOR) if self.kind is Kind.ROUND_ROBIN else self
+        return Algorithm(Kind.AOR) if self.soft else self
 
     def __str__(self) -> str:
         return f"header:{self.header}" if self.kind is Kind.HEADER else self.kind.value

@@ -82,13 +82,3 @@ class State:
 def state(code: int) -> State:
     """The state that a liveness code stands for; raises ValueError when it stands for none."""
     return State(Word(code >> _WORD_SHIFT & _TWO_BITS), Verdict(code >> _VERDICT_SHIFT & _TWO_BITS))
-
-
-def takes_new_work(code: int) -> bool:
-    """Whether a target with this liveness code may be chosen for new work."""
-    return bool(code & NEW_WORK)
-
-
-def answers(code: int) -> bool:
-    """Whether a target with this liveness code is neither down nor disabled: old work stays with it."""
-    return bool(code & OLD_WORK)

@@ -113,8 +113,9 @@ def test_soft_are_those_that_only_memory_keeps_together() -> None:
     assert {kind for kind in Kind if Algorithm(kind).soft} == {Kind.ROUND_ROBIN, Kind.RANDOM}
 
 
-def test_a_register_is_keyed_where_turns_would_part_challenge_and_answer() -> None:
+def test_a_register_is_keyed_where_turns_or_chance_would_part_challenge_and_answer() -> None:
     assert parse_algorithm("round-robin").for_register == Algorithm(Kind.AOR)
+    assert parse_algorithm("random").for_register == Algorithm(Kind.AOR)
     assert parse_algorithm("tiers").for_register == parse_algorithm("tiers")
 
 

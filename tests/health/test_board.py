@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from health.board import NEW_WORK, OLD_WORK, State, Verdict, Word, answers, state, takes_new_work
+from health.board import NEW_WORK, OLD_WORK, State, Verdict, Word, state
 
 EVERY_STATE = [State(word, verdict) for word, verdict in itertools.product(Word, Verdict)]
 
@@ -30,7 +30,6 @@ def test_what_may_be_sent_and_what_kamailio_would_print(
 ) -> None:
     found = State(word, verdict)
     assert (found.takes_new_work, found.keeps_old_work) == (bool(new), bool(old))
-    assert (takes_new_work(found.code), answers(found.code)) == (bool(new), bool(old))
     assert (found.code & NEW_WORK, found.code & OLD_WORK) == (new, old)
     assert (found.letters(), found.letters(probed=False)) == (probed, unprobed)
 
