@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test coverage peers lint format bench fuzz docs clean distclean
+.PHONY: help demo test coverage peers lint format bench bench-pause fuzz docs clean distclean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  ARGS=... is passed on: make test ARGS='-k route -x', make demo ARGS='--once', make bench ARGS='--smoke'"
 
@@ -44,6 +44,9 @@ format: $(VENV)/.dev ## rewrite the sources in the project's style
 
 bench: $(VENV)/.run ## forwarding side by side with the null forwarder and Kamailio, as a Markdown table
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-pause: $(VENV)/.run ## the longest time that reading a list of 2,000 destinations again stops the forwarding
+	@$(BIN)/python -m bench.pause $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
 	@$(BIN)/python fuzz/run.py $(ARGS)

@@ -1,0 +1,1 @@
+"""How fast does sipdispatch forward, beside the kernel's own floor and a tuned Kamailio?"""

@@ -1,0 +1,115 @@
+"""Which proxies are measured, and how is each started and stopped?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from bench import layout
+from bench.load import BenchError, build, is_ready
+
+HERE = Path(__file__).resolve().parent
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+NULL, KAMAILIO, OURS = "null forwarder", "Kamailio", "sipdispatch"
+KAMAILIO_MEMORY = "-m 256 -M 16 -x tlsf -X tlsf"  # MiB, and the allocator: Debian's default one halves its rate
+
+
+@attrs.frozen
+class Proxy:
+    """A program under test: `command` with {list}, {work} and {count} still to be filled in."""
+
+    name: str
+    command: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From NAME=COMMAND, as on the bench's own command line; ValueError for anything else."""
+        name, _, command = text.partition("=")
+        if not name or not command:
+            raise ValueError(text)
+        return cls(name, command)
+
+    def argv(self, *, work: Path, list_file: Path, count: int) -> list[str]:
+        """The command line for a list of `count` destinations."""
+        return [
+            part.format(list=list_file, work=work, count=count, listen=_listen()) for part in shlex.split(self.command)
+        ]
+
+
+def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str]) -> list[Proxy]:
+    """The floor, Kamailio where it is installed, ours, and the extra ones; `only` keeps those named."""
+    null = build(HERE / "nullforward.c", work)
+    client = f"{layout.CLIENT_HOST} {layout.CLIENT_PORT}"
+    there = f"{layout.DESTINATIONS} {layout.DESTINATION_PORT}"
+    ours = Path(sys.executable).with_name("sipdispatch")
+    found = [Proxy(NULL, f"{null} {layout.PROXY_HOST} {layout.PROXY_PORT} {client} {there} {{count}}")]
+    kamailio = shutil.which("kamailio", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if kamailio is None:
+        sys.stderr.write("Kamailio is not measured: apt-get install kamailio\n")
+    else:
+        run = "-f {work}/kamailio.cfg -w {work} -Y {work} -P {work}/kamailio.pid"
+        found.append(Proxy(KAMAILIO, f"{kamailio} -DD -E {KAMAILIO_MEMORY} {run}"))
+    found.append(Proxy(OURS, f"{ours} proxy --listen udp:{{listen}} --list {{list}} --algorithm call-id"))
+    found += extra
+    kept = [proxy for proxy in found if not only or proxy.name in only]
+    if not kept:
+        message = f"no proxy is named {', '.join(only)}; there are {', '.join(proxy.name for proxy in found)}"
+        raise BenchError(message)
+    return kept
+
+
+@contextlib.contextmanager
+def running(proxy: Proxy, *, work: Path, count: int, cpu: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    """The proxy, pinned to a CPU and seen to forward, while the block is open.  BenchError when it does not."""
+    list_file = work / "dispatcher.list"
+    list_file.write_text(layout.dispatcher_list(count))
+    configuration = (HERE / "kamailio.cfg").read_text()
+    (work / "kamailio.cfg").write_text(configuration.replace("@LISTEN@", _listen()).replace("@LIST@", str(list_file)))
+    pin = [] if cpu is None else ["taskset", "-c", str(cpu)]
+    log = work / "proxy.log"
+    with log.open("wb") as output:
+        argv = [*pin, *proxy.argv(work=work, list_file=list_file, count=count)]
+        process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=work)
+    try:
+        _wait_until_it_forwards(proxy, process, work=work, count=count, log=log)
+        yield process
+    finally:
+        _stop(process)
+
+
+def _listen() -> str:
+    return f"{layout.PROXY_HOST}:{layout.PROXY_PORT}"
+
+
+def _wait_until_it_forwards(
+    proxy: Proxy, process: subprocess.Popen[bytes], *, work: Path, count: int, log: Path
+) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_ready(work, count):
+        if process.poll() is not None:
+            message = f"{proxy.name} ended at once with status {process.returncode}:\n{log.read_text()[-2000:]}"
+            raise BenchError(message)
+        if time.monotonic() > deadline:
+            message = f"{proxy.name} forwards nothing after {READY_SECONDS:g} s:\n{log.read_text()[-2000:]}"
+            raise BenchError(message)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
