@@ -33,8 +33,8 @@ class Entry:
     """One line of the list, as written; its host may still be a name.
 
     `weight` and `rweight` are relative (any sum), 0 means no new work, None means the attribute was not given;
-    `priority` is Kamailio's (the higher number comes first), from the column or from the attribute of that name;
-    `maxload` counts concurrent calls, 0 is unlimited.
+    `priority` is Kamailio's (the algorithm `priority` takes the higher number first, `tiers` the lower), from the
+    column or from the attribute of that name; `maxload` counts concurrent calls, 0 is unlimited.
 
     What belongs to the probes is None where the line leaves it to the configuration: `ping_from` is a SIP URI,
     `probe_interval` and `probe_timeout` are seconds, `rise` and `fall` count probes in a row, `reply_codes` holds

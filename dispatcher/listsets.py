@@ -97,8 +97,8 @@ def _check_weights(members: Sequence[Placed], found: Findings) -> None:
         missing = next(placed for placed in members if placed.entry.weight is None)
         found.warning(
             missing.destination,
-            f"set {set_id}: a weight is missing here while other lines have one: Kamailio would share calls"
-            f" {_percent(theirs)} %",
+            f"set {set_id}: no weight here while other lines have one:"
+            f" here it takes calls only when those are all down, Kamailio shares {_percent(theirs)} %",
             "write weight=N on each line of the set",
         )
         return
@@ -139,7 +139,7 @@ def _check_priorities(members: Sequence[Placed], found: Findings) -> None:
         found.warning(
             placed.priority,
             f"set {entry.set_id}: lines {other.entry.line} and {entry.line} have the same priority {entry.priority}:"
-            " here the first in the file comes first, in Kamailio the last",
+            " algorithm priority (8) takes the first of the file first here, in Kamailio the last",
             "write different priorities",
         )
         return
