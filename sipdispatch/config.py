@@ -88,8 +88,8 @@ class Proxy:
     """The section `[proxy]`; the manual page of sipdispatch.toml says what each key means.
 
     A Listener may be a wildcard, which the proxy expands at its start; an `advertise` of the section is already in its
-    one listener.  `no_destination` is a status code or "panic", `retry_after` seconds (0: no such header),
-    `recent_choices` entries, the buffers are bytes.  `server_header` "" leaves the header out.
+    one listener.  `no_destination` is a status code or "panic"; `retry_after` is seconds, `recent_choices` entries,
+    the buffers are bytes.  `server_header` "" leaves the header out.
     """
 
     listen: tuple[Listener, ...]
