@@ -12,7 +12,7 @@ from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.keyed import CHOICE, digest
 from dispatcher.received import Received
 from dispatcher.rules import first_match
-from dispatcher.selection import choose, everyone_up
+from dispatcher.selection import choose, everyone_up, sketch
 from dispatcher.snapshot import Snapshot
 from health.board import OLD_WORK
 from sip.address import parse_name_addr
@@ -56,21 +56,24 @@ def dispatch(
     """
     set_id, algorithm = route_to(snapshot, received, uri)
     request = received.request
+    method = request.message.method
+    pool = snapshot.pools.get(set_id)
     key = digest(snapshot.keys[0], CHOICE, request.call_id)
     remember: int | None = None
-    if request.message.method != b"REGISTER":
-        earlier = recent(key)
+    if method == b"REGISTER":
+        algorithm = algorithm.for_register
+    else:
+        remember = key if pool is None else key ^ pool.salt  # one call may pass through several sets
+        earlier = recent(remember)
         if earlier is not None:
-            found = _follow(snapshot, set_id, earlier, request.message.method)
+            found = _follow(snapshot, set_id, earlier, method)
             if found is not None:
                 return found
-        remember = key
-    pool = snapshot.pools.get(set_id)
     if pool is None:
         return None
     if algorithm.kind is Kind.RANDOM:
         key = chance.number
-    elif algorithm.kind not in _KEYED_ON_CALL_ID or request.message.method == b"REGISTER":
+    elif algorithm.kind is not Kind.WEIGHT or remember is None:
         key = digest(snapshot.keys[0], CHOICE, choice_key(snapshot, received, uri, algorithm))
     place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
     if place is None and snapshot.policy.no_destination is None:
@@ -140,11 +143,6 @@ def aor(raw: bytes, *, with_domain: bool) -> bytes:
     except SipError:
         return unfold(raw).partition(b";")[0]
     return _aor_of(uri, text, with_domain=with_domain)
-
-
-_KEYED_ON_CALL_ID = frozenset(
-    (Kind.CALL_ID, Kind.WEIGHT, Kind.RELATIVE_WEIGHT, Kind.TIERS, Kind.PRIORITY, Kind.ROUND_ROBIN)
-)
 
 
 def _aor_of(uri: SipUri | None, text: bytes, *, with_domain: bool) -> bytes:

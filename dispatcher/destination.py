@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import attrs
 
-from sip.uri import Address, SipUri
+from sip.uri import Address, SipUri, host_port
 
 Transport = Literal["udp", "tcp", "tls", "ws", "wss"]
 
@@ -85,10 +85,8 @@ class Destination:
     def identity(self) -> bytes:
         """The name that hashing sees: duid, else address:port;transport, so that order and spelling move no call.
 
-        A name with several addresses has one duid for all of them; the address keeps them apart.
+        The addresses of a name share the name's duid; their pool tells them apart.
         """
-        host, port = self.address
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self.entry.duid is None:
-            return f"{where};{self.transport}".encode()
-        return f"{self.entry.duid}".encode()
+            return f"{host_port(self.address)};{self.transport}".encode()
+        return self.entry.duid.encode()

@@ -62,6 +62,8 @@ class Forward:
     """The place in the snapshot's destinations of the one that it goes to or, a reply, comes from."""
     remember: int | None = None
     """The Call-ID's digest when the choice belongs into the table of recent choices."""
+    status: int = 0
+    """Of a reply, 0 for a request."""
 
 
 @attrs.frozen

@@ -54,7 +54,7 @@ def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: in
     else:
         lines[place] = line
     payload = message.eol.join((message.start, *lines, message.blank + message.body))
-    return Forward(payload, transaction.where, listener, snapshot.listed(*source))
+    return Forward(payload, transaction.where, listener, snapshot.listed(*source), status=message.status)
 
 
 def _two_vias(message: Message) -> tuple[Via | None, Via | None]:

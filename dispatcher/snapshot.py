@@ -121,6 +121,10 @@ class Snapshot:
         """The place of the destination that the list has under this host (as written, or numeric) and port."""
         return self._listed.get((host, port))
 
+    def places_at(self, address: Address) -> tuple[int, ...]:
+        """The places of all destinations at an address: one for each set that lists it."""
+        return tuple(place for place, each in enumerate(self.destinations) if each.address == address)
+
     def is_usable(self, place: int) -> bool:
         """Whether a destination takes requests that name it: it is neither down nor disabled."""
         set_id = self.destinations[place].entry.set_id

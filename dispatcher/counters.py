@@ -1,0 +1,34 @@
+"""How many datagrams came, left, were answered and dropped, and why?  Plain integers, for the packet path."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import attrs
+
+from dispatcher.outcome import DropReason, Refusal
+from dispatcher.sending import SendOutcome
+
+
+@attrs.define
+class Counters:
+    """Everything that a service counts.  Destinations are counted under their numbers, which survive a reload."""
+
+    received: int = 0
+    received_bytes: int = 0
+    forwarded: int = 0
+    """Requests and replies handed to the kernel."""
+    answered: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int))
+    """Answers of our own by status."""
+    refused: defaultdict[Refusal, int] = attrs.field(factory=lambda: defaultdict(int))
+    dropped: defaultdict[DropReason, int] = attrs.field(factory=lambda: defaultdict(int))
+    unsent: defaultdict[SendOutcome, int] = attrs.field(factory=lambda: defaultdict(int))
+    """Datagrams that the kernel did not take."""
+    network_errors: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int))
+    """ICMP errors by errno."""
+    requests: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int))
+    """Requests by the number of the destination that they went to."""
+    replies: defaultdict[tuple[int, int], int] = attrs.field(factory=lambda: defaultdict(int))
+    """Replies by (number of the destination, first digit of the status)."""
+    lookups: int = 0
+    """Names of next hops that had to be asked for."""

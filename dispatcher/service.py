@@ -1,0 +1,228 @@
+"""The proxy's loop: read what has arrived, ask the pipeline, send what it says.  Only here is logged and counted."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+import trio
+
+from dispatcher.choice import Chance
+from dispatcher.counters import Counters
+from dispatcher.errorqueue import SocketError
+from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
+from dispatcher.recent import RecentChoices
+from dispatcher.route import route
+from dispatcher.sending import SENT, receive, send
+from dispatcher.snapshot import Snapshot
+from dispatcher.sockets import OpenListener
+from sip.uri import Address
+
+BATCH = 64
+"""Datagrams read at once: bounds what one listener does before everything else has its turn."""
+
+MAX_WAITING = 1024
+"""Datagrams that may wait for the name service; each holds at most 64 KiB."""
+
+MAX_LOOKUPS_A_REQUEST = 4
+"""Route, Request-URI and what a changed answer adds: more is a peer's game."""
+
+LOG_INTERVAL_S = 60.0
+"""A source's refusals are logged at most this often."""
+
+_MAX_SOURCES = 4096
+
+_UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))
+"""What says that a destination cannot be reached; a packet that is too long for the way there does not."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class NameService(Protocol):
+    """Where the addresses of next hops come from."""
+
+    def get(self, host: str, port: int | None, transport: str) -> tuple[Address, ...] | None:
+        """What is known now; None when the name must be fetched first."""
+
+    async def fetch(self, host: str, port: int | None, transport: str) -> tuple[Address, ...] | None:
+        """Look a name up; () when it has no address, None when it could not be asked for now."""
+
+
+class Service:
+    """Forwards between its listeners by its snapshot, which `swap` replaces at any moment.
+
+    `on_unreachable` hears of each destination (by number) whose server or network refused a datagram.  The listeners
+    stay the caller's to close.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[OpenListener],
+        snapshot: Snapshot,
+        *,
+        names: NameService,
+        recent: RecentChoices,
+        rng: random.Random,
+        on_unreachable: Callable[[int], None] = lambda _number: None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.counters = Counters()
+        self.draining = False
+        self._listeners = tuple(listeners)
+        self._names = names
+        self._recent = recent
+        self._rng = rng
+        self._on_unreachable = on_unreachable
+        self._turn = 0
+        self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
+        self._waiting_count = 0
+        self._logged: dict[str, float] = {}
+        self._reading = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Use this snapshot from the next datagram on."""
+        self.snapshot = snapshot
+
+    def stop(self) -> None:
+        """Stop waiting for datagrams; `serve` returns when what the kernel holds already has been dealt with."""
+        self._reading.cancel()
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Forward until `stop` is called."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            with self._reading:
+                async with trio.open_nursery() as readers:
+                    for place in range(len(self._listeners)):
+                        readers.start_soon(self._read, place)
+                    task_status.started()
+            for place in range(len(self._listeners)):
+                self._take_batch(place)
+
+    async def _read(self, place: int) -> None:
+        sock = self._listeners[place].sock
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            while self._take_batch(place) == BATCH:
+                await trio.lowlevel.checkpoint()
+
+    def _take_batch(self, place: int) -> int:
+        """Deal with what one listener has received, up to a batch; how many datagrams that were."""
+        datagrams, errors = receive(self._listeners[place].sock, BATCH)
+        now = trio.current_time()
+        for payload, source in datagrams:
+            self._take(payload, (source[0].partition("%")[0], source[1]), place, now)
+        if errors:
+            self._note_errors(errors)
+        return len(datagrams)
+
+    def _take(self, payload: bytes, source: Address, arrival: int, now: float, lookups: int = 0) -> None:
+        if not lookups:
+            self.counters.received += 1
+            self.counters.received_bytes += len(payload)
+        recent = self._recent.lookup
+        outcome = route(
+            self.snapshot,
+            payload,
+            source,
+            arrival,
+            names=self._names.get,
+            recent=lambda key: recent(key, now),
+            chance=Chance(self._turn, self._rng.getrandbits(64)),
+        )
+        if isinstance(outcome, Forward):
+            self._forward(outcome, now)
+        elif isinstance(outcome, Resolve):
+            self._wait_for_name(outcome, payload, source, arrival, lookups)
+        else:
+            self._end(outcome, source)
+
+    def _forward(self, outcome: Forward, now: float) -> None:
+        """Pass on.  A choice is remembered even if the kernel does not take the datagram."""
+        snapshot = self.snapshot
+        if outcome.destination is not None:
+            number = snapshot.numbers[outcome.destination]
+            if outcome.status:
+                self.counters.replies[number, outcome.status // 100] += 1
+            else:
+                self.counters.requests[number] += 1
+                if outcome.remember is not None:
+                    self._recent.remember(outcome.remember, number, now)
+                    self._turn += 1
+        if self._send(outcome.payload, outcome.address, outcome.listener):
+            self.counters.forwarded += 1
+
+    def _end(self, outcome: Reply | Drop, source: Address) -> None:
+        if isinstance(outcome, Drop):
+            self.counters.dropped[outcome.reason] += 1
+            if outcome.reason is DropReason.EDGE_TO_EDGE:
+                self._log_refusal(source)
+            return
+        self.counters.answered[outcome.status] += 1
+        if outcome.refusal is not None:
+            self.counters.refused[outcome.refusal] += 1
+            if outcome.refusal is Refusal.EDGE_TO_EDGE:
+                self._log_refusal(source)
+        self._send(outcome.payload, outcome.address, outcome.listener)
+
+    def _send(self, payload: bytes, address: Address, listener: int) -> bool:
+        result = send(self._listeners[listener].sock, payload, address)
+        if result is SENT:
+            return True
+        if result.errors:
+            self._note_errors(result.errors)
+        if result.errno:
+            self.counters.unsent[result.outcome] += 1
+            return False
+        return True
+
+    def _note_errors(self, errors: Sequence[SocketError]) -> None:
+        """What the network said of earlier datagrams: each error belongs to the address that its datagram went to."""
+        for error in errors:
+            self.counters.network_errors[error.errno] += 1
+            if error.address is None or not error.from_network or error.errno not in _UNREACHABLE:
+                continue
+            for place in self.snapshot.places_at(error.address):
+                self._on_unreachable(self.snapshot.numbers[place])
+
+    def _wait_for_name(self, asked: Resolve, payload: bytes, source: Address, arrival: int, lookups: int) -> None:
+        """Keep a request until its next hop's name is known; those behind it for the same name keep their order."""
+        if self._waiting_count >= MAX_WAITING or lookups >= MAX_LOOKUPS_A_REQUEST or self._nursery is None:
+            self.counters.dropped[DropReason.OVERLOAD] += 1
+            return
+        self._waiting_count += 1
+        queue = self._waiting.get(asked)
+        if queue is not None:
+            queue.append((payload, source, arrival, lookups + 1))
+            return
+        self._waiting[asked] = [(payload, source, arrival, lookups + 1)]
+        self._nursery.start_soon(self._look_up, asked)
+
+    async def _look_up(self, asked: Resolve) -> None:
+        self.counters.lookups += 1
+        await self._names.fetch(asked.host, asked.port, asked.transport)
+        queue = self._waiting.pop(asked)
+        self._waiting_count -= len(queue)
+        now = trio.current_time()
+        for payload, source, arrival, lookups in queue:
+            self._take(payload, source, arrival, now, lookups)
+
+    def _log_refusal(self, source: Address) -> None:
+        """Say once a minute and source who was refused: usually a server that sends from an address not in the list."""
+        now = trio.current_time()
+        host = source[0]
+        if now < self._logged.get(host, -LOG_INTERVAL_S) + LOG_INTERVAL_S:
+            return
+        if len(self._logged) >= _MAX_SOURCES:
+            self._logged.clear()
+        self._logged[host] = now
+        log.warning(
+            "request refused: it comes from the edge and asks to leave to the edge; "
+            "if this is a server of yours that sends from an address which is not in the list, add it to core_networks",
+            source=host,
+            port=source[1],
+        )

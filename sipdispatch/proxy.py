@@ -1,0 +1,207 @@
+"""What does `sipdispatch proxy` run, from its first check to the last datagram?"""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import attrs
+import structlog
+import trio
+
+from dispatcher.hopcache import NextHops
+from dispatcher.keyed import derive
+from dispatcher.listener import Listener
+from dispatcher.problem import Problem
+from dispatcher.recent import RecentChoices
+from dispatcher.refresh import ListNames
+from dispatcher.resolver import Resolver
+from dispatcher.service import Service
+from dispatcher.snapshot import Policy
+from dispatcher.sockets import ListenError, OpenListener, open_listener
+from dispatcher.watch import signature, watch
+from dispatcher.wildcard import expand_wildcard
+from sipdispatch import logs, secret
+from sipdispatch.config import Config, Proxy
+from sipdispatch.errors import CommandError, Fault
+from sipdispatch.load import load
+from sipdispatch.upkeep import Upkeep, read_list, tell
+from sipdispatch.version import packet_path, version_number
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that reads a list may hold the interpreter while datagrams wait (CPython's default is 5 ms)."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def run(config: Config) -> int:
+    """Run the proxy until SIGTERM or SIGINT; raises CommandError when it cannot start."""
+    logs.set_up(config.proxy.log_level, config.proxy.log_format)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    trio.run(serve, config)
+    return 0
+
+
+async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED) -> None:
+    """The whole proxy as one task; it has started when it forwards."""
+    settings = config.proxy
+    secrets = secret.read_or_create(settings.secret_file)
+    known = {path: signature(path) for path in (settings.list_path, *([config.path] if config.path else []))}
+    with ExitStack() as stack:
+        listeners = _open(settings, stack)
+        entries, problems = await read_list(settings.list_path, settings)
+        if entries is None:
+            raise CommandError.of(*(_fault(problem) for problem in problems if problem.severity == "error"))
+        tell(problems)
+        for warning in config.warnings:
+            log.warning(str(warning))
+        resolver = Resolver()
+        upkeep = Upkeep(
+            settings,
+            policy_of(settings),
+            tuple(derive(raw) for raw in secrets),
+            [opened.listener for opened in listeners],
+            ListNames(resolver),
+        )
+        async with trio.open_nursery() as nursery:
+            await upkeep.follow_list(entries, nursery)
+            assert upkeep.snapshot is not None  # noqa: S101 - follow_list has made it
+            service = upkeep.service = Service(
+                listeners,
+                upkeep.snapshot,
+                names=NextHops(resolver),
+                recent=RecentChoices(settings.recent_choices),
+                rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
+                on_unreachable=upkeep.refused,
+            )
+            nursery.start_soon(upkeep.forgive)
+            changed = _Changes(config, upkeep, nursery)
+            nursery.start_soon(partial(watch, list(known), changed.files, known=known))
+            await nursery.start(_obey_signals, service, changed)
+            _say_started(listeners, upkeep, secrets[0])
+            task_status.started(service)
+            await service.serve()
+            nursery.cancel_scope.cancel()
+    counters = service.counters
+    log.info("stopped", received=counters.received, forwarded=counters.forwarded)
+
+
+def policy_of(settings: Proxy) -> Policy:
+    """What the packet path needs of the configuration."""
+    return Policy(
+        default_set=settings.set_id,
+        algorithm=settings.algorithm,
+        rules=settings.routes,
+        domains=frozenset(settings.domains),
+        core_networks=settings.core_networks,
+        aor_domain=settings.aor_domain,
+        rewrite_host=settings.rewrite_host,
+        force_rport=settings.force_rport,
+        no_destination=None if settings.no_destination == "panic" else settings.no_destination,
+        retry_after=settings.retry_after,
+        server=settings.server_header.encode(),
+    )
+
+
+@attrs.define
+class _Changes:
+    """What is done about files that have changed and signals that arrive."""
+
+    config: Config
+    upkeep: Upkeep
+    nursery: trio.Nursery
+
+    async def files(self, changed: tuple[Path, ...]) -> None:
+        if self.config.proxy.list_path in changed:
+            await self.upkeep.reload(self.nursery)
+        if self.config.path in changed:
+            await self._check_configuration()
+
+    async def reload(self) -> None:
+        await self.upkeep.reload(self.nursery)
+        if self.config.path is not None:
+            await self._check_configuration()
+
+    async def _check_configuration(self) -> None:
+        """A changed TOML file is checked and needs a restart to count."""
+        loaded = await trio.to_thread.run_sync(load, self.config.path)
+        if isinstance(loaded, tuple):
+            for problem in loaded:
+                (log.error if problem.severity == "error" else log.warning)(str(problem))
+            log.error("the changed configuration is wrong: a restart would fail", path=str(self.config.path))
+        elif loaded.proxy != self.config.proxy:
+            log.warning("the configuration has changed: restart the proxy to use it", path=str(self.config.path))
+
+
+async def _obey_signals(
+    service: Service, changes: _Changes, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
+        task_status.started()
+        signals: AsyncIterator[int] = arriving
+        async for number in signals:
+            if number == signal.SIGHUP:
+                await changes.reload()
+            else:
+                log.info("stopping", signal=signal.Signals(number).name)
+                service.stop()
+
+
+def _open(settings: Proxy, stack: ExitStack) -> list[OpenListener]:
+    """Open every listener, a wildcard as the node's addresses; raises CommandError with all that is wrong."""
+    opened: list[OpenListener] = []
+    faults: list[Fault] = []
+    for wanted in _expanded(settings.listen):
+        try:
+            one = open_listener(
+                wanted,
+                receive_buffer_bytes=settings.receive_buffer,
+                send_buffer_bytes=settings.send_buffer,
+            )
+        except ListenError as error:
+            faults.append(Fault(error.what, error.where, error.hint))
+            continue
+        stack.callback(one.close)
+        opened.append(one)
+    if faults:
+        raise CommandError.of(*faults)
+    return opened
+
+
+def _expanded(wanted: Sequence[Listener]) -> list[Listener]:
+    listeners = []
+    for listener in wanted:
+        addresses = expand_wildcard(listener)
+        if not addresses:
+            raise CommandError(
+                "the wildcard stands for no address: the node has none of this family",
+                str(listener),
+                "write the address to listen on",
+            )
+        listeners += [attrs.evolve(listener, address=address) for address in addresses]
+    return listeners
+
+
+def _say_started(listeners: Sequence[OpenListener], upkeep: Upkeep, first_secret: bytes) -> None:
+    for opened in listeners:
+        if opened.shortfall is not None:
+            log.warning(opened.shortfall)
+    log.info(
+        "ready",
+        version=version_number(),
+        packet_path=packet_path(),
+        listen=[str(opened.listener) for opened in listeners],
+        receive_buffer_bytes=[opened.receive_buffer_bytes for opened in listeners],
+        destinations=len(upkeep.entries),
+        secret=secret.fingerprint(first_secret),
+    )
+
+
+def _fault(problem: Problem) -> Fault:
+    where = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
+    return Fault(problem.message, where, problem.hint)

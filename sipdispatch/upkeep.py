@@ -1,0 +1,211 @@
+"""How does the running proxy follow its list, the DNS and what the network says of its destinations?
+
+Whatever changes ends in one new snapshot, built beside the old one and swapped whole.  What fails changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+import trio
+
+from dispatcher.assemble import assemble, by_set, rankings_of
+from dispatcher.destination import Destination, Entry
+from dispatcher.listdiff import diff_lists
+from dispatcher.listener import Listener
+from dispatcher.listfile import parse_list
+from dispatcher.names import FAMILIES
+from dispatcher.problem import Problem
+from dispatcher.recent import LIFETIME, target_ids
+from dispatcher.refresh import ListNames
+from dispatcher.selection import Pool
+from dispatcher.service import Service
+from dispatcher.slotbuild import make_pool_apart
+from dispatcher.snapshot import Policy, Snapshot
+from health.refusals import Refusals
+from sipdispatch.config import Proxy
+from sipdispatch.preflight import find_misfits
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Upkeep:
+    """Keeps the snapshot of one proxy.  `snapshot` is None until `follow_list` has made the first one."""
+
+    def __init__(
+        self,
+        settings: Proxy,
+        policy: Policy,
+        keys: tuple[bytes, ...],
+        listeners: Sequence[Listener],
+        names: ListNames,
+    ) -> None:
+        self.snapshot: Snapshot | None = None
+        self.service: Service | None = None
+        self._settings = settings
+        self._policy = policy
+        self._keys = keys
+        self._listeners = tuple(listeners)
+        self._names = names
+        self._entries: tuple[Entry, ...] = ()
+        self._pools: dict[int, Pool] = {}
+        self._numbers: dict[int, tuple[int, ...]] = {}
+        self._refusals = Refusals()
+        self._refusal_added = trio.Event()
+        self._departed: dict[int, tuple[Destination, float]] = {}
+        self._version = 0
+        self._following: trio.CancelScope | None = None
+        self._building = trio.Lock()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The list in force."""
+        return self._entries
+
+    async def follow_list(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> None:
+        """Use this list from now on: returns when its first snapshot is in force, then follows its names."""
+        if self._following is not None:
+            self._following.cancel()
+        self._entries = entries
+        self._following = await nursery.start(self._follow)
+
+    async def _follow(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        own = [listener.address for listener in self._listeners]
+        families = frozenset(listener.family for listener in self._listeners) & FAMILIES
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._keep_fresh, own, families)
+                task_status.started(scope)
+
+    async def _keep_fresh(
+        self,
+        own: list[tuple[str, int]],
+        families: frozenset[int],
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        path = str(self._settings.list_path)
+        await self._names.keep_fresh(
+            self._entries, self._rebuild, path=path, families=families, own=own, task_status=task_status
+        )
+
+    async def reload(self, nursery: trio.Nursery) -> bool:
+        """Read the list again; a bad one leaves the old in force and says why."""
+        path = self._settings.list_path
+        entries, problems = await read_list(path, self._settings)
+        tell(problems)
+        if entries is None:
+            log.error(
+                "the list was not reloaded; the old one stays in force",
+                path=str(path),
+                errors=sum(problem.severity == "error" for problem in problems),
+                hint=f"see: sipdispatch check {path}",
+            )
+            return False
+        difference = diff_lists(self._entries, entries)
+        await self.follow_list(entries, nursery)
+        log.info("the list was reloaded", path=str(path), change=str(difference), destinations=self._count())
+        return True
+
+    def refused(self, number: int) -> None:
+        """The network says that a destination cannot be reached: avoid it for a while."""
+        now = trio.current_time()
+        known = number in self._refusals.until
+        self._refusals = self._refusals.refused(number, now=now)
+        if not known:
+            log.warning("a destination refuses; new work avoids it", destination=self._uri(number))
+            self._publish()
+            self._refusal_added.set()
+
+    async def forgive(self) -> None:
+        """Try those again that have refused, each when its time is over; never returns."""
+        while True:
+            with trio.move_on_at(self._refusals.next_expiry):
+                await self._refusal_added.wait()
+            self._refusal_added = trio.Event()
+            before = self._refusals
+            self._refusals = before.expire(now=trio.current_time())
+            if self._refusals is not before:
+                for number in before.until.keys() - self._refusals.until.keys():
+                    log.info("a destination that refused is tried again", destination=self._uri(number))
+                self._publish()
+
+    async def _rebuild(self, destinations: tuple[Destination, ...], problems: tuple[Problem, ...]) -> None:
+        """A new snapshot over these destinations; the heavy part is done elsewhere than on the packet path."""
+        tell(problems)
+        async with self._building:
+            pools: dict[int, Pool] = {}
+            numbers: dict[int, tuple[int, ...]] = {}
+            for set_id, members in by_set(destinations).items():
+                pools[set_id] = await make_pool_apart(
+                    set_id,
+                    members,
+                    self._keys[0],
+                    rankings=rankings_of(self._policy, set_id),
+                    known=self._pools.values(),
+                )
+                numbers[set_id] = await trio.to_thread.run_sync(target_ids, members)
+            self._note_departed(numbers)
+            self._pools, self._numbers = pools, numbers
+            self._version += 1
+            self._publish()
+
+    def _note_departed(self, numbers: dict[int, tuple[int, ...]]) -> None:
+        """Remember what leaves for as long as a request that was sent there may still be ringing."""
+        now = trio.current_time()
+        self._departed = {number: item for number, item in self._departed.items() if item[1] > now}
+        staying = {number for members in numbers.values() for number in members}
+        for set_id, members in self._numbers.items():
+            for number, destination in zip(members, self._pools[set_id].destinations, strict=True):
+                if number not in staying:
+                    self._departed[number] = (destination, now + LIFETIME)
+
+    def _publish(self) -> None:
+        self.snapshot = assemble(
+            version=self._version,
+            policy=self._policy,
+            keys=self._keys,
+            listeners=self._listeners,
+            pools=self._pools,
+            numbers=self._numbers,
+            refused=self._refusals.until,
+            departed={number: destination for number, (destination, _) in self._departed.items()},
+        )
+        if self.service is not None:
+            self.service.swap(self.snapshot)
+
+    def _count(self) -> int:
+        return sum(map(len, self._numbers.values()))
+
+    def _uri(self, number: int) -> str:
+        for set_id, members in self._numbers.items():
+            if number in members:
+                return self._pools[set_id].destinations[members.index(number)].entry.uri
+        return str(number)
+
+
+async def read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
+    """The entries of a list, None when something is wrong with it, and all its problems; read in a thread."""
+    return await trio.to_thread.run_sync(_read_list, path, settings)
+
+
+def _read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        hint = "name a readable file with list in [proxy] or with --list"
+        message = f"the list cannot be read: {error.strerror}"
+        return None, (Problem(str(path), 0, 0, severity="error", message=message, hint=hint),)
+    entries, problems = parse_list(text, str(path))
+    problems += find_misfits(settings, entries).lines
+    if any(problem.severity == "error" for problem in problems):
+        return None, problems
+    return entries, problems
+
+
+def tell(problems: Sequence[Problem]) -> None:
+    """Log each problem of a list."""
+    for problem in problems:
+        (log.error if problem.severity == "error" else log.warning)(str(problem))
