@@ -68,7 +68,7 @@ $(VENV)/.venv:
 
 $(VENV)/.run: pyproject.toml $(VENV)/.venv
 	@echo "installing sipdispatch into $(VENV)"
-	@$(PIP) install --editable .
+	@PYTHONWARNINGS=ignore $(PIP) install --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.run
