@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dispatcher.branch import is_ours, mac, transaction_below
+from dispatcher.branch import Transaction, is_ours, mac
 from dispatcher.keyed import TO_TAG
 from dispatcher.outcome import Drop, DropReason, Refusal, Reply
-from dispatcher.received import Received
+from dispatcher.received import Received, stamps
 from dispatcher.snapshot import Snapshot
 from sip.address import tag_of
 from sip.edit import stamp_via
@@ -65,13 +65,13 @@ def refuse_malformed(
     if found is None:
         return Drop(DropReason.MALFORMED)
     message, via = found
-    received, rport = source[0], source[1] if via.rport is not None else None
-    where = (received, via.sent_by_port if rport is None else rport)
+    _, rport = stamps(via, source, snapshot.policy.force_rport)
+    where = (source[0], via.sent_by_port if rport is None else rport)
     line = message.lines[message.names.index(b"via")]
     try:
-        line = stamp_via(line, received=received, rport=rport)
+        line = stamp_via(line, received=source[0], rport=rport)
     except SipError:
-        line += b";received=" + received.encode()
+        line += b";received=" + source[0].encode()
     refusal = {416: Refusal.SCHEME, 505: Refusal.VERSION}.get(error.status, Refusal.BAD_REQUEST)
     text = phrase(error.status) if error.status != 400 else f"Bad Request - {error.reason}"[:_MOST_REASON]
     payload = compose_reply(
@@ -91,9 +91,8 @@ def _tag_for(snapshot: Snapshot, message: Message, via: Via, where: Address) -> 
         call_id, tag, cseq = read_call_id(message), tag_of(message.first.get(b"from", b"")), read_cseq_number(message)
     except SipError:
         call_id, tag, cseq = b"", b"", 0
-    seen = Via(via.transport, via.host, via.port, via.branch, where[0], b"%d" % where[1])
-    transaction = transaction_below(seen, call_id, tag, cseq)
-    return b"" if transaction is None else mac(snapshot.keys[0], TO_TAG, transaction)
+    transaction = Transaction(via.branch, (via.host, via.sent_by_port), where, call_id, tag, cseq)
+    return mac(snapshot.keys[0], TO_TAG, transaction)
 
 
 def _server(snapshot: Snapshot) -> tuple[bytes, ...]:

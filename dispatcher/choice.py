@@ -14,7 +14,6 @@ from dispatcher.received import Received
 from dispatcher.rules import first_match
 from dispatcher.selection import choose, everyone_up, sketch
 from dispatcher.snapshot import Snapshot
-from health.board import OLD_WORK
 from sip.address import parse_name_addr
 from sip.errors import SipError
 from sip.message import Message, unfold
@@ -47,12 +46,18 @@ class Chosen:
 
 
 def dispatch(
-    snapshot: Snapshot, received: Received, uri: SipUri | None, recent: Recent, chance: Chance
+    snapshot: Snapshot,
+    received: Received,
+    uri: SipUri | None,
+    recent: Recent,
+    chance: Chance,
+    named: int | None = None,
 ) -> Chosen | None:
     """Choose a destination for a request that is dispatched; None when no destination may have it.
 
     A recent choice wins while its destination keeps old work.  When it is down or disabled, ACK and CANCEL still follow
-    it, since only that server knows their INVITE; anything else chooses anew.
+    it, since only that server knows their INVITE; anything else chooses anew.  `named` is the destination that the
+    Request-URI asks for: it has the request if it is usable, except that ACK and CANCEL follow their INVITE first.
     """
     set_id, algorithm = route_to(snapshot, received, uri)
     request = received.request
@@ -60,18 +65,22 @@ def dispatch(
     pool = snapshot.pools.get(set_id)
     key = digest(snapshot.keys[0], CHOICE, request.call_id)
     remember: int | None = None
+    if named is not None and not snapshot.is_usable(named):
+        named = None
     if method == b"REGISTER":
         algorithm = algorithm.for_register
-    else:
-        remember = key if pool is None else key ^ pool.salt  # one call may pass through several sets
-        earlier = recent(remember)
+    else:  # one call may pass through several sets, each with a choice of its own
+        remember = key ^ (sketch(set_id, (), snapshot.keys[0]) if pool is None else pool).salt
+        earlier = recent(remember) if named is None or method in _FOLLOW_THEIR_INVITE else None
         if earlier is not None:
-            found = _follow(snapshot, set_id, earlier, method)
+            found = _follow(snapshot, earlier, method)
             if found is not None:
                 return found
+    if named is not None:
+        return _chosen(snapshot, named, remember)
     if pool is None:
         return None
-    if algorithm.kind is Kind.RANDOM:
+    if algorithm.kind is Kind.RANDOM and remember is not None:
         key = chance.number
     elif algorithm.kind is not Kind.WEIGHT or remember is None:
         key = digest(snapshot.keys[0], CHOICE, choice_key(snapshot, received, uri, algorithm))
@@ -136,12 +145,15 @@ def choice_key(snapshot: Snapshot, received: Received, uri: SipUri | None, algor
 
 
 def aor(raw: bytes, *, with_domain: bool) -> bytes:
-    """The address of record in a From or To: the user, unescaped and without parameters, with the host if asked."""
+    """The address of record in a From or To: the user, unescaped and without parameters, with the host if asked.
+
+    Raises SipError when the field is malformed.
+    """
+    text = parse_name_addr(unfold(raw)).uri
     try:
-        text = parse_name_addr(unfold(raw)).uri
         uri = parse_uri(text)
     except SipError:
-        return unfold(raw).partition(b";")[0]
+        return _aor_of(None, text, with_domain=with_domain)
     return _aor_of(uri, text, with_domain=with_domain)
 
 
@@ -169,18 +181,14 @@ def _auth_user(message: Message) -> bytes:
     return b""
 
 
-def _follow(snapshot: Snapshot, set_id: int, earlier: int, method: bytes) -> Chosen | None:
+def _follow(snapshot: Snapshot, earlier: int, method: bytes) -> Chosen | None:
     place = snapshot.by_number.get(earlier)
     if place is None:
         departed = snapshot.departed.get(earlier)
         if departed is None or method not in _FOLLOW_THEIR_INVITE:
             return None
         return Chosen(departed.address, None, None, departed.entry.socket)
-    entry = snapshot.destinations[place].entry
-    if entry.set_id != set_id:
-        return None
-    keeps = snapshot.liveness[set_id][place - snapshot.starts[set_id]] & OLD_WORK
-    if not keeps and method not in _FOLLOW_THEIR_INVITE:
+    if method not in _FOLLOW_THEIR_INVITE and not snapshot.is_usable(place):
         return None
     return _chosen(snapshot, place, None)
 

@@ -63,7 +63,7 @@ def _by_token(snapshot: Snapshot, received: Received, routes: RouteSet, names: N
     if not (snapshot.is_core(source) or snapshot.is_core(address[0]) or source == claims.edge[0]):
         return Refusal.EDGE_TO_EDGE
     leave_by = received.arrival if routes.leave_by is None else routes.leave_by
-    return _hop(snapshot, Hop(address, leave_by, claims, routes.edge_listener, place))
+    return _hop(snapshot, Hop(address, leave_by, claims, routes.edge_listener, place, along_route=bool(routes.uris)))
 
 
 def _toward_edge(
@@ -72,7 +72,8 @@ def _toward_edge(
     """Only the core, or the token's own core end, may use a token in this direction.
 
     A server that has left the list reaches the end that its calls are with and nobody else, or every server that was
-    ever listed would be an open relay.
+    ever listed would be an open relay.  A Contact that cannot be reached (`sip:alice@laptop.local`, another transport)
+    leaves the address that the token has: the end has been heard from there.
     """
     assert routes.edge_listener is not None  # noqa: S101 - it comes with the claims
     address = claims.edge
@@ -83,9 +84,7 @@ def _toward_edge(
             return Refusal.EDGE_TO_EDGE
     elif not claims.behind_nat:
         target = _address_of(snapshot, routes, names)
-        if target is None:
-            return Refusal.TRANSPORT if _transport_missing(routes) else Refusal.UNRESOLVED
-        if snapshot.own_listener(*target) is None:
+        if target is not None and snapshot.own_listener(*target) is None:
             address = target
             along_route = bool(routes.uris)
     if claims.is_path:
@@ -120,22 +119,16 @@ def _from_edge(
 ) -> Hop | Refusal:
     """A listed, usable destination that the Request-URI names, else dispatched; nothing is looked up for the edge."""
     uri = routes.uri
+    named = None
     if uri is not None and uri.param("maddr") is None:
-        place = snapshot.listed(uri.host, uri.port or uri.default_port)
-        if place is not None and snapshot.is_usable(place):
-            destination = snapshot.destinations[place]
-            hop = Hop(
-                destination.address, received.arrival, _claims_from(received, destination.address),
-                received.arrival, place,
-            )  # fmt: skip
-            return _hop(snapshot, hop, destination.entry.socket)
-    return _dispatched(snapshot, received, routes, recent, chance)
+        named = snapshot.listed(uri.host, uri.port or uri.default_port)
+    return _dispatched(snapshot, received, routes, recent, chance, named)
 
 
 def _dispatched(
-    snapshot: Snapshot, received: Received, routes: RouteSet, recent: Recent, chance: Chance
+    snapshot: Snapshot, received: Received, routes: RouteSet, recent: Recent, chance: Chance, named: int | None = None
 ) -> Hop | Refusal:
-    chosen = dispatch(snapshot, received, routes.uri, recent, chance)
+    chosen = dispatch(snapshot, received, routes.uri, recent, chance, named)
     if chosen is None:
         return Refusal.NO_DESTINATION
     claims = _claims_from(received, chosen.address)

@@ -12,14 +12,15 @@ from dispatcher.branch import COOKIE, is_ours, mac, transaction_below
 from dispatcher.keyed import BRANCH
 from dispatcher.nexthop import Hop
 from dispatcher.received import Received
-from dispatcher.routeset import RouteSet
+from dispatcher.routeset import RouteSet, has_loose_routing
 from dispatcher.snapshot import Snapshot
 from dispatcher.token import write_token
 from sip.edit import with_value
+from sip.errors import SipError
 from sip.message import Message, unfold
 from sip.request import Request
 from sip.routes import push_last
-from sip.uri import host_port, parse_uri
+from sip.uri import SipUri, host_port
 from sip.via import parse_via, vias
 
 DIALOG_METHODS = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"))
@@ -39,16 +40,25 @@ def loop_mark(routes: RouteSet, *, from_core: bool) -> bytes:
 
 def has_looped(snapshot: Snapshot, request: Request, mark: bytes) -> bool:
     """Whether a Via of the request is one of ours and carries this mark already; raises SipError."""
-    first = request.message.first[b"via"]
-    if b"via" not in request.message.repeated and b"," not in first:
+    message = request.message
+    first = message.first[b"via"]
+    if b"via" not in message.repeated and b"," not in first:
         return False  # one Via is the sender's
-    stack = [parse_via(text) for text in vias(request.message)]
-    for own, below in pairwise(stack):
-        if mark + b";" in own.ours and own.branch.startswith(COOKIE):
-            transaction = transaction_below(below, request.call_id, request.from_tag, request.cseq)
-            if transaction and is_ours(own.branch.removeprefix(COOKIE), snapshot.keys, BRANCH, transaction):
-                return True
-    return False
+    if not any(mark in raw for _, raw in message.values(b"via")):
+        return False
+    return any(mark in own and _is_own_via(snapshot, request, own, below) for own, below in pairwise(vias(message)))
+
+
+def _is_own_via(snapshot: Snapshot, request: Request, text: bytes, text_below: bytes) -> bool:
+    """Whether we have put this Via on top of the one below; what others wrote below the top need not be readable."""
+    try:
+        own, below = parse_via(text), parse_via(text_below)
+    except SipError:
+        return False
+    transaction = transaction_below(below, request.call_id, request.from_tag, request.cseq)
+    if transaction is None or not own.branch.startswith(COOKIE):
+        return False
+    return is_ours(own.branch.removeprefix(COOKIE), snapshot.keys, BRANCH, transaction)
 
 
 def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, mark: bytes) -> bytes:
@@ -59,11 +69,11 @@ def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, 
     lines[message.names.index(b"via")] = received.via_line
     uri_text = routes.uri_text
     edits = routes.edits
-    if hop.along_route and not _is_loose(routes.uris[0]):
+    if hop.along_route and not has_loose_routing(routes.uris[0]):
         edits = push_last(message, routes.start + 1, routes.start + len(routes.uris), uri_text)
         uri_text = routes.uris[0]
     elif hop.dispatched and snapshot.policy.rewrite_host and routes.uri is not None:
-        uri_text = _with_host(uri_text, hop)
+        uri_text = _with_host(uri_text, routes.uri, hop)
     added = _added(snapshot, received, hop, mark)
     if request.max_forwards is None:
         added.append(b"Max-Forwards: " + DEFAULT_MAX_FORWARDS)
@@ -115,14 +125,8 @@ def _path(snapshot: Snapshot, message: Message, hop: Hop, own: bytes) -> list[by
     return lines
 
 
-def _is_loose(uri: bytes) -> bool:
-    """Whether a Route's URI has `lr`; a next hop without it is a strict router."""
-    return parse_uri(uri).param("lr") is not None
-
-
-def _with_host(text: bytes, hop: Hop) -> bytes:
+def _with_host(text: bytes, uri: SipUri, hop: Hop) -> bytes:
     """The Request-URI with the destination's host and port in place of its own (`rewrite_host`)."""
-    head, at, tail = text.rpartition(b"@")
-    scheme, colon, rest = (head, at, tail) if at else text.partition(b":")
+    scheme, colon, rest = text.partition(b":" if uri.user is None else b"@")
     params = rest[len(_HOST_PORT.match(rest)[0]) :]  # type: ignore[index]  # the URI has been parsed
     return scheme + colon + host_port(hop.address).encode() + params

@@ -33,7 +33,7 @@ def receive(
     message = request.message
     line = message.lines[message.names.index(b"via")]
     via = request.via
-    received, rport = _stamps(via, source, force_rport)
+    received, rport = stamps(via, source, force_rport)
     if received is not None or rport is not None or via.received is not None:
         line = stamp_via(line, received=received, rport=rport)
     where = (source[0], via.sent_by_port if rport is None else rport)
@@ -43,7 +43,7 @@ def receive(
     return Received(request, source, arrival, line, transaction)
 
 
-def _stamps(via: Via, source: Address, force_rport: str) -> tuple[str | None, int | None]:
+def stamps(via: Via, source: Address, force_rport: str) -> tuple[str | None, int | None]:
     """`received` and `rport` for the top Via, None where it needs none."""
     moved = via.host != source[0] and numeric(via.host) != source[0]
     asked = via.rport is not None

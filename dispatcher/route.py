@@ -9,12 +9,12 @@ from dispatcher.outcome import Drop, DropReason, Forward, Outcome, Refusal, Reso
 from dispatcher.passing import has_looped, loop_mark, pass_on
 from dispatcher.received import Received, receive
 from dispatcher.replies import pass_back
-from dispatcher.routeset import NameNeeded, is_ours, take_routes
+from dispatcher.routeset import NameNeeded, RouteSet, is_ours, take_routes
 from dispatcher.snapshot import Names, Snapshot
 from sip.errors import SipError
 from sip.message import Message, unfold
 from sip.request import read_request
-from sip.uri import Address, SipUri
+from sip.uri import Address
 
 _OPTIONS_USERS = (None, b"s", b"ping")
 """Users of the Request-URI that ask for the proxy itself: none, sipsak's and the monitoring systems' habit."""
@@ -69,7 +69,7 @@ def _not_sip(snapshot: Snapshot, datagram: bytes, error: SipError, source: Addre
         return Drop(DropReason.KEEPALIVE)
     if datagram[0] < 4:  # RFC 5764 5.1.2
         return Drop(DropReason.STUN)
-    if datagram[:4] == b"SIP/":
+    if datagram.lstrip(b"\r\n")[:4].upper() == b"SIP/":
         return Drop(DropReason.MALFORMED_REPLY)
     return refuse_malformed(snapshot, datagram, error, source, arrival)
 
@@ -85,7 +85,7 @@ def _route_request(snapshot: Snapshot, received: Received, names: Names, recent:
         return Drop(DropReason.ACK_TO_OUR_ANSWER)
     from_core = snapshot.is_core(received.source[0])
     routes = take_routes(snapshot, request, names if from_core else None)
-    if _asks_for_us(snapshot, received, routes.uri):
+    if _asks_for_us(snapshot, received, routes, names if from_core else None):
         return _answer_options(snapshot, received)
     mark = loop_mark(routes, from_core=from_core)
     if has_looped(snapshot, request, mark):
@@ -98,22 +98,26 @@ def _route_request(snapshot: Snapshot, received: Received, names: Names, recent:
 
 
 def _unknown_extensions(snapshot: Snapshot, received: Received) -> Outcome | None:
-    """420 for a Proxy-Require: there is no extension that we know (RFC 3261 16.3 step 5)."""
+    """420 for a Proxy-Require: there is no extension that we know (RFC 3261 16.3 step 5).
+
+    In ACK and CANCEL the field is ignored (8.2.2.3): they go where their INVITE has gone.
+    """
     message = received.request.message
-    if b"proxy-require" not in message.first:
+    if b"proxy-require" not in message.first or message.method in (b"ACK", b"CANCEL"):
         return None
     wanted = b", ".join(unfold(raw) for _, raw in message.values(b"proxy-require"))
     return answer(snapshot, received, 420, Refusal.EXTENSION, fields=[b"Unsupported: " + wanted])
 
 
-def _asks_for_us(snapshot: Snapshot, received: Received, uri: SipUri | None) -> bool:
+def _asks_for_us(snapshot: Snapshot, received: Received, routes: RouteSet, names: Names | None) -> bool:
     request = received.request
+    uri = routes.uri
     return (
         request.message.method == b"OPTIONS"
         and uri is not None
         and not request.to_tag
         and uri.user in _OPTIONS_USERS
-        and is_ours(snapshot, uri, None)
+        and is_ours(snapshot, uri, names if routes.claims is None else None)
     )
 
 

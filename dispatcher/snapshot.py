@@ -15,7 +15,7 @@ from dispatcher.listener import Listener
 from dispatcher.rules import Rule
 from dispatcher.selection import Pool
 from health.board import OLD_WORK
-from sip.uri import DEFAULT_PORT, Address, SipUri
+from sip.uri import Address, SipUri
 
 Network = IPv4Network | IPv6Network
 
@@ -87,11 +87,14 @@ class Snapshot:
     @_listed.default
     def _make_listed(self) -> Mapping[Address, int]:
         listed: dict[Address, int] = {}
+        meant: dict[Address, set[Address]] = {}
         for place, destination in enumerate(self.destinations):
             target = destination.entry.target
+            name = (target.host, target.port or target.default_port)
             listed.setdefault(destination.address, place)
-            listed.setdefault((target.host, target.port or DEFAULT_PORT), place)
-        return listed
+            listed.setdefault(name, place)
+            meant.setdefault(name, set()).add(destination.address)
+        return {name: place for name, place in listed.items() if len(meant.get(name, ())) < 2}
 
     @_core_hosts.default
     def _make_core_hosts(self) -> frozenset[str]:
@@ -118,7 +121,10 @@ class Snapshot:
         return host in self._core_hosts or (bool(self.policy.core_networks) and within(host, self.policy.core_networks))
 
     def listed(self, host: str, port: int) -> int | None:
-        """The place of the destination that the list has under this host (as written, or numeric) and port."""
+        """The place of the destination that the list has under this host (as written, or numeric) and port.
+
+        A name that stands for several addresses is none of them: it is the whole farm's.
+        """
         return self._listed.get((host, port))
 
     def places_at(self, address: Address) -> tuple[int, ...]:
