@@ -24,6 +24,9 @@ from sip.uri import Address
 BATCH = 64
 """Datagrams read at once: bounds what one listener does before everything else has its turn."""
 
+MAX_LAST_BATCHES = 256
+"""Batches dealt with after `stop`: as many short datagrams as a receive buffer of 8 MiB holds."""
+
 MAX_WAITING = 1024
 """Datagrams that may wait for the name service; each holds at most 64 KiB."""
 
@@ -101,7 +104,13 @@ class Service:
                         readers.start_soon(self._read, place)
                     task_status.started()
             for place in range(len(self._listeners)):
-                self._take_batch(place)
+                self._finish(place)
+
+    def _finish(self, place: int) -> None:
+        """Deal with what the kernel holds for a listener, but not with senders that never pause."""
+        for _ in range(MAX_LAST_BATCHES):
+            if self._take_batch(place) < BATCH:
+                break
 
     async def _read(self, place: int) -> None:
         sock = self._listeners[place].sock

@@ -5,6 +5,7 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dispatcher.refresh import ListNames
 from dispatcher.selection import Pool
 from dispatcher.service import Service
 from dispatcher.slotbuild import make_pool_apart
+from dispatcher.slots import MOST_DESTINATIONS
 from dispatcher.snapshot import Policy, Snapshot
 from health.refusals import Refusals
 from sipdispatch.config import Proxy
@@ -58,6 +60,7 @@ class Upkeep:
         self._version = 0
         self._following: trio.CancelScope | None = None
         self._building = trio.Lock()
+        self._reloading = trio.Lock()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -92,7 +95,11 @@ class Upkeep:
         )
 
     async def reload(self, nursery: trio.Nursery) -> bool:
-        """Read the list again; a bad one leaves the old in force and says why."""
+        """Read the list again; a bad one leaves the old in force and says why.  Two at once take turns."""
+        async with self._reloading:
+            return await self._reload(nursery)
+
+    async def _reload(self, nursery: trio.Nursery) -> bool:
         path = self._settings.list_path
         entries, problems = await read_list(path, self._settings)
         tell(problems)
@@ -200,9 +207,26 @@ def _read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, t
         return None, (Problem(str(path), 0, 0, severity="error", message=message, hint=hint),)
     entries, problems = parse_list(text, str(path))
     problems += find_misfits(settings, entries).lines
+    problems += _too_many(entries, str(path))
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     return entries, problems
+
+
+def _too_many(entries: Sequence[Entry], path: str) -> tuple[Problem, ...]:
+    """Sets that have more destinations than a slot table can name."""
+    return tuple(
+        Problem(
+            path,
+            0,
+            0,
+            severity="error",
+            message=f"set {set_id} has {count} destinations; {MOST_DESTINATIONS} is the most",
+            hint="divide it into several sets",
+        )
+        for set_id, count in sorted(Counter(entry.set_id for entry in entries).items())
+        if count > MOST_DESTINATIONS
+    )
 
 
 def tell(problems: Sequence[Problem]) -> None:

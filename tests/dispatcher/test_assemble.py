@@ -1,0 +1,78 @@
+"""List, policy and what is known of the destinations become one snapshot."""
+
+import pytest
+
+from dispatcher.algorithm import DEFAULT, Ranking, parse_algorithm
+from dispatcher.assemble import assemble, by_set, rankings_of, state_of
+from dispatcher.destination import DISABLED, INACTIVE, Destination
+from dispatcher.rules import Rule
+from dispatcher.selection import sketch
+from dispatcher.snapshot import Policy, Snapshot
+from health.board import State, Verdict, Word
+from tests.dispatcher.world import KEY, SERVER_A, SERVER_B, VIP, destination
+
+
+def build(*members: Destination, refused: tuple[int, ...] = ()) -> Snapshot:
+    sets = by_set(members)
+    return assemble(
+        version=3,
+        policy=Policy(algorithm=DEFAULT),
+        keys=(KEY,),
+        listeners=(VIP,),
+        pools={set_id: sketch(set_id, each, KEY) for set_id, each in sets.items()},
+        numbers={
+            set_id: tuple(10 * set_id + place for place in range(1, 1 + len(each))) for set_id, each in sets.items()
+        },
+        refused=refused,
+    )
+
+
+def test_sets_stand_in_ascending_order_and_keep_the_order_of_the_list() -> None:
+    second = destination(SERVER_A, set_id=2)
+    one, two = destination(SERVER_B, set_id=1), destination(SERVER_A, set_id=1)
+    assert by_set([second, one, two]) == {1: (one, two), 2: (second,)}
+    snapshot = build(second, one, two)
+    assert snapshot.destinations == (one, two, second)
+    assert snapshot.starts == {1: 0, 2: 2}
+    assert snapshot.numbers == (11, 12, 21)
+    assert snapshot.serving
+
+
+def test_an_empty_list_serves_nobody() -> None:
+    snapshot = build()
+    assert not snapshot.serving
+    assert snapshot.destinations == ()
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused", "state"),
+    [
+        (0, False, State()),
+        (0, True, State(Word.ENABLED, Verdict.DOWN)),
+        (INACTIVE, False, State(Word.ENABLED, Verdict.DOWN)),
+        (DISABLED, False, State(Word.DISABLED, Verdict.UP)),
+        (DISABLED | INACTIVE, False, State(Word.DISABLED, Verdict.DOWN)),
+    ],
+)
+def test_flags_give_the_word_and_refusals_the_verdict(flags: int, *, refused: bool, state: State) -> None:
+    assert state_of(destination(SERVER_A, flags=flags), refused=refused) == state
+
+
+def test_a_refused_destination_is_down_and_the_others_are_not() -> None:
+    snapshot = build(destination(SERVER_A), destination(SERVER_B), refused=(12,))
+    assert list(snapshot.liveness[1]) == [State().code, State(Word.ENABLED, Verdict.DOWN).code]
+    assert snapshot.serving
+    assert not build(destination(SERVER_A), refused=(11,)).serving
+
+
+def test_a_set_has_the_rankings_that_the_policy_and_its_rules_ask_of_it() -> None:
+    tiers, relative = parse_algorithm("tiers"), parse_algorithm("relative-weight")
+    policy = Policy(
+        algorithm=DEFAULT,
+        default_set=1,
+        rules=(Rule(set_id=2), Rule(algorithm=tiers), Rule(set_id=3, algorithm=relative)),
+    )
+    assert rankings_of(policy, 1) == {Ranking.WEIGHT, Ranking.TIERS}
+    assert rankings_of(policy, 2) == {Ranking.WEIGHT}
+    assert rankings_of(policy, 3) == {Ranking.RELATIVE_WEIGHT}
+    assert rankings_of(policy, 4) == frozenset()

@@ -1,0 +1,266 @@
+"""The loop over real sockets on loopback: what arrives is forwarded, answered or counted, and nothing waits for DNS."""
+
+import random
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import structlog.testing
+import trio
+
+from dispatcher.algorithm import DEFAULT
+from dispatcher.listener import Listener
+from dispatcher.outcome import DropReason, Refusal
+from dispatcher.recent import RecentChoices
+from dispatcher.sending import SendOutcome
+from dispatcher.service import BATCH, LOG_INTERVAL_S, MAX_WAITING, Service
+from dispatcher.snapshot import Policy
+from dispatcher.sockets import open_listener
+from sip.message import Message
+from sip.uri import Address
+from tests.dispatcher.world import destination, make_snapshot, reply_to, request
+
+SERVER_HOST = "127.0.0.66"
+
+
+class Names:
+    """A name service that answers when the test says so."""
+
+    def __init__(self, known: dict[str, tuple[Address, ...]] | None = None) -> None:
+        self.known = known or {}
+        self.asked: list[str] = []
+        self.release = trio.Event()
+
+    def get(self, host: str, port: int | None, transport: str) -> tuple[Address, ...] | None:
+        return self.known.get(host)
+
+    async def fetch(self, host: str, port: int | None, transport: str) -> tuple[Address, ...] | None:
+        self.asked.append(host)
+        await self.release.wait()
+        return self.known.get(host)
+
+
+@attrs.define
+class Bench:
+    """A running service, one server that it dispatches to and one phone."""
+
+    service: Service
+    proxy: Address
+    server: trio.socket.SocketType
+    phone: trio.socket.SocketType
+    unreachable: list[int]
+
+    async def ask(self, payload: bytes) -> None:
+        await self.phone.sendto(payload, self.proxy)
+
+    async def counted(self, count: int) -> None:
+        """Wait until the service has dealt with so many datagrams."""
+        with trio.fail_after(5):
+            await until(lambda: self.service.counters.received >= count)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what the service does by itself: it has no one to tell."""
+    while not true():  # noqa: ASYNC110 - the service has no event for a test
+        await trio.sleep(0.001)
+
+
+async def _udp(host: str) -> trio.socket.SocketType:
+    sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    await sock.bind((host, 0))
+    return sock
+
+
+async def _from(sock: trio.socket.SocketType) -> tuple[bytes, Address]:
+    with trio.fail_after(5):
+        payload, source = await sock.recvfrom(65535)
+    return payload, source
+
+
+@asynccontextmanager
+async def running(names: Names | None = None, policy: Policy | None = None) -> AsyncIterator[Bench]:
+    server, phone = await _udp(SERVER_HOST), await _udp("127.0.0.1")
+    opened = open_listener(Listener("udp", ("127.0.0.1", 0)), receive_buffer_bytes=1 << 20, send_buffer_bytes=1 << 20)
+    unreachable: list[int] = []
+    service = Service(
+        [opened],
+        make_snapshot(
+            destination(server.getsockname()), listeners=(opened.listener,), policy=policy or Policy(algorithm=DEFAULT)
+        ),
+        names=names or Names(),
+        recent=RecentChoices(64),
+        rng=random.Random(1),
+        on_unreachable=unreachable.append,
+    )
+    with server, phone:
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(service.serve)
+                yield Bench(service, opened.listener.address, server, phone, unreachable)
+                nursery.cancel_scope.cancel()
+        finally:
+            opened.close()
+
+
+async def test_a_request_goes_to_the_server_and_its_reply_back() -> None:
+    async with running() as bench:
+        await bench.ask(request(via="127.0.0.1:9"))
+        payload, proxy = await _from(bench.server)
+        assert proxy == bench.proxy
+        await bench.server.sendto(reply_to(Message.parse(payload)), proxy)
+        answer, _ = await _from(bench.phone)
+        assert answer.startswith(b"SIP/2.0 200 OK\r\n")
+        counters = bench.service.counters
+        assert (counters.received, counters.forwarded) == (2, 2)
+        assert counters.requests == {1000: 1}
+        assert counters.replies == {(1000, 2): 1}
+
+
+async def test_answers_and_drops_are_counted_by_what_they_are() -> None:
+    async with running() as bench:
+        await bench.ask(request(max_forwards=0))
+        answer, _ = await _from(bench.phone)
+        assert answer.startswith(b"SIP/2.0 483 ")
+        await bench.ask(b"\r\n\r\n")
+        await bench.ask(request("OPTIONS", f"sip:s@127.0.0.1:{bench.proxy[1]}"))
+        answer, _ = await _from(bench.phone)
+        assert answer.startswith(b"SIP/2.0 200 ")
+        counters = bench.service.counters
+        assert counters.answered == {483: 1, 200: 1}
+        assert counters.refused == {Refusal.TOO_MANY_HOPS: 1}
+        assert counters.dropped == {DropReason.KEEPALIVE: 1}
+
+
+async def test_more_than_a_batch_is_read_without_leaving_anything_behind() -> None:
+    async with running() as bench:
+        for number in range(3 * BATCH + 5):
+            await bench.ask(request(call_id=f"call-{number}"))
+        await bench.counted(3 * BATCH + 5)
+        assert bench.service.counters.forwarded == 3 * BATCH + 5
+
+
+async def test_stop_deals_with_what_the_kernel_holds_already() -> None:
+    opened = open_listener(Listener("udp", ("127.0.0.1", 0)), receive_buffer_bytes=1 << 20, send_buffer_bytes=1 << 20)
+    with await _udp(SERVER_HOST) as server, await _udp("127.0.0.1") as phone:
+        service = Service(
+            [opened],
+            make_snapshot(destination(server.getsockname()), listeners=(opened.listener,)),
+            names=Names(),
+            recent=RecentChoices(0),
+            rng=random.Random(1),
+        )
+        count = BATCH + 3
+        for number in range(count):
+            await phone.sendto(request(call_id=f"call-{number}"), opened.listener.address)
+        service.stop()
+        await service.serve()
+        assert service.counters.forwarded == count
+        opened.close()
+
+
+async def test_a_request_waits_for_its_next_hops_name_and_those_behind_it_keep_their_order() -> None:
+    names = Names()
+    policy = Policy(algorithm=DEFAULT, core_networks=())
+    async with running(names, policy) as bench:
+        with await _udp("127.0.0.99") as trunk:
+            uri = f"sip:1@trunk.example:{trunk.getsockname()[1]}"
+            for method in ("INVITE", "CANCEL"):
+                await bench.server.sendto(request(method, uri, via=f"{SERVER_HOST}:5060"), bench.proxy)
+            await bench.counted(2)
+            await until(lambda: names.asked == ["trunk.example"])
+            names.known["trunk.example"] = (trunk.getsockname(),)
+            names.release.set()
+            first, _ = await _from(trunk)
+            second, _ = await _from(trunk)
+            assert (first[:6], second[:6]) == (b"INVITE", b"CANCEL")
+            assert bench.service.counters.received == 2
+            assert bench.service.counters.lookups == 1
+
+
+async def test_a_name_that_is_never_known_ends_in_a_counted_drop() -> None:
+    names = Names()
+    names.release.set()
+    async with running(names) as bench:
+        await bench.server.sendto(request(uri="sip:1@nowhere.example", via=f"{SERVER_HOST}:5060"), bench.proxy)
+        with trio.fail_after(5):
+            await until(lambda: bool(bench.service.counters.dropped))
+        assert bench.service.counters.dropped == {DropReason.OVERLOAD: 1}
+
+
+async def test_only_so_many_requests_wait_for_names() -> None:
+    names = Names()
+    async with running(names) as bench:
+        for number in range(MAX_WAITING + 2):
+            payload = request(uri="sip:1@slow.example", via=f"{SERVER_HOST}:5060", call_id=f"call-{number}")
+            await bench.server.sendto(payload, bench.proxy)
+            if number % BATCH == 0:
+                await bench.counted(number + 1)
+        await bench.counted(MAX_WAITING + 2)
+        assert bench.service.counters.dropped == {DropReason.OVERLOAD: 2}
+        await until(lambda: names.asked == ["slow.example"])
+
+
+async def test_a_port_without_a_server_is_reported_and_the_next_message_still_leaves() -> None:
+    async with running() as bench:
+        address = bench.server.getsockname()
+        bench.server.close()
+        await bench.ask(request(call_id="one"))
+        await bench.ask(request(call_id="two"))
+        with trio.fail_after(5):
+            await until(lambda: bool(bench.unreachable))
+        assert set(bench.unreachable) == {1000}
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            await again.bind(address)
+            await bench.ask(request(call_id="three"))
+            payload, _ = await _from(again)
+            assert b"three" in payload
+
+
+async def test_an_icmp_error_that_is_not_about_reaching_it_blames_no_destination() -> None:
+    async with running() as bench:
+        from dispatcher.errorqueue import Origin, SocketError  # noqa: PLC0415 - only here
+
+        address = bench.server.getsockname()
+        bench.service._note_errors(
+            [
+                SocketError(address=address, errno=90, origin=Origin.ICMP),
+                SocketError(address=address, errno=111, origin=Origin.LOCAL),
+                SocketError(address=None, errno=111, origin=Origin.ICMP),
+                SocketError(address=("127.0.0.77", 1), errno=111, origin=Origin.ICMP),
+            ]
+        )
+        assert bench.unreachable == []
+        assert bench.service.counters.network_errors == {90: 1, 111: 3}
+
+
+async def test_a_datagram_that_the_kernel_does_not_take_is_counted() -> None:
+    async with running() as bench:
+        await bench.ask(request(body="x" * 65_100))
+        await bench.counted(1)
+        assert bench.service.counters.unsent == {SendOutcome.TOO_LONG: 1}
+        assert bench.service.counters.forwarded == 0
+
+
+@pytest.mark.parametrize("method", ["BYE", "ACK"])
+async def test_a_refusal_between_edges_is_logged_once_a_minute_and_source(
+    method: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    service = Service([], make_snapshot(), names=Names(), recent=RecentChoices(0), rng=random.Random(1))
+    with structlog.testing.capture_logs() as logged:
+        service._log_refusal(("203.0.113.9", 5060))
+        service._log_refusal(("203.0.113.9", 5061))
+        service._log_refusal(("203.0.113.10", 5060))
+        await trio.sleep(LOG_INTERVAL_S)
+        service._log_refusal(("203.0.113.9", 5060))
+    assert [entry["source"] for entry in logged] == ["203.0.113.9", "203.0.113.10", "203.0.113.9"]
+    assert all("core_networks" in entry["event"] for entry in logged)
+
+
+async def test_the_log_of_refusals_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatcher.service._MAX_SOURCES", 2)
+    service = Service([], make_snapshot(), names=Names(), recent=RecentChoices(0), rng=random.Random(1))
+    for last in range(5):
+        service._log_refusal((f"203.0.113.{last}", 5060))
+    assert len(service._logged) <= 2

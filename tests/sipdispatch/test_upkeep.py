@@ -1,0 +1,192 @@
+"""The running proxy follows its list and the network's refusals, and what fails changes nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import structlog.testing
+import trio
+
+from dispatcher.algorithm import DEFAULT
+from dispatcher.listener import Listener
+from dispatcher.recent import LIFETIME
+from dispatcher.refresh import ListNames
+from dispatcher.resolver import Resolver
+from dispatcher.slots import TABLE_SIZE
+from dispatcher.snapshot import Policy, Snapshot
+from health.board import NEW_WORK
+from health.refusals import HOLD_S
+from sipdispatch.config import Proxy
+from sipdispatch.upkeep import Upkeep, read_list
+from tests.dispatcher.world import KEY
+
+VIP = Listener("udp", ("192.0.2.1", 5060))
+TWO = "1 sip:192.0.2.11 0 0\n1 sip:192.0.2.12 0 0\n"
+
+
+@pytest.fixture(autouse=True)
+def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building a table takes a third of a second; choices without one are as sound."""
+
+    async def empty(_groups: object) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b"\xff" * TABLE_SIZE
+
+    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+
+
+@attrs.define
+class Kept:
+    upkeep: Upkeep
+    nursery: trio.Nursery
+    path: Path
+
+    async def change(self, text: str) -> bool:
+        self.path.write_text(text)
+        return await self.upkeep.reload(self.nursery)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        assert self.upkeep.snapshot is not None
+        return self.upkeep.snapshot
+
+    def takers(self) -> list[str]:
+        """The URIs of the destinations that take new work."""
+        return [
+            self.snapshot.destinations[self.snapshot.starts[set_id] + place].entry.uri
+            for set_id, codes in self.snapshot.liveness.items()
+            for place, code in enumerate(codes)
+            if code & NEW_WORK
+        ]
+
+
+@asynccontextmanager
+async def keeping(folder: Path, text: str = TWO) -> AsyncIterator[Kept]:
+    path = folder / "dispatcher.list"
+    path.write_text(text)
+    settings = Proxy(listen=(VIP,), list_path=path, secret_file=folder / "secret", state_dir=folder)
+    hosts = folder / "hosts"
+    hosts.write_text("192.0.2.13 named.example\n")
+    resolver = Resolver(hosts=hosts, nameservers=[("127.0.0.1", 9)], timeout_s=0.1)
+    upkeep = Upkeep(settings, Policy(algorithm=DEFAULT), (KEY,), [VIP], ListNames(resolver))
+    entries, problems = await read_list(path, settings)
+    assert entries is not None, problems
+    async with trio.open_nursery() as nursery:
+        await upkeep.follow_list(entries, nursery)
+        yield Kept(upkeep, nursery, path)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_first_snapshot_is_there_when_the_list_is_followed(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        assert kept.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"]
+        assert kept.snapshot.version == 1
+        assert kept.snapshot.serving
+
+
+async def test_a_reload_brings_the_new_list_and_says_the_difference(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        with structlog.testing.capture_logs() as logged:
+            assert await kept.change("1 sip:192.0.2.11 0 0\n1 sip:192.0.2.14 0 0\n")
+        assert kept.takers() == ["sip:192.0.2.11", "sip:192.0.2.14"]
+        assert kept.snapshot.version == 2
+        assert logged[-1]["change"] == "1 added, 1 removed"
+
+
+@pytest.mark.parametrize("text", ["1 sip:192.0.2.11 0 0\n1 nonsense://x 0 0\n", "sip:192.0.2.11\n"])
+async def test_a_bad_list_leaves_the_old_one_in_force_and_says_why(tmp_path: Path, text: str) -> None:
+    async with keeping(tmp_path) as kept:
+        before = kept.snapshot
+        with structlog.testing.capture_logs() as logged:
+            assert not await kept.change(text)
+        assert kept.snapshot is before
+        assert any("dispatcher.list:" in entry["event"] and entry["log_level"] == "error" for entry in logged)
+        assert "sipdispatch check" in logged[-1]["hint"]
+
+
+async def test_a_list_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        before = kept.snapshot
+        kept.path.unlink()
+        with structlog.testing.capture_logs() as logged:
+            assert not await kept.upkeep.reload(kept.nursery)
+        assert kept.snapshot is before
+        assert "cannot be read" in logged[0]["event"]
+
+
+async def test_numbers_survive_a_reload_so_that_recent_choices_stay_true(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        before = dict(zip(kept.takers(), kept.snapshot.numbers, strict=True))
+        await kept.change("1 sip:192.0.2.14 0 0\n1 sip:192.0.2.12 0 0\n1 sip:192.0.2.11 0 0\n")
+        after = dict(zip(kept.takers(), kept.snapshot.numbers, strict=True))
+        assert {uri: after[uri] for uri in before} == before
+
+
+async def test_what_has_left_the_list_is_remembered_for_as_long_as_a_call_may_ring(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with keeping(tmp_path) as kept:
+        number = kept.snapshot.numbers[1]
+        await kept.change("1 sip:192.0.2.11 0 0\n")
+        assert kept.snapshot.departed[number].address == ("192.0.2.12", 5060)
+        await trio.sleep(LIFETIME + 1)
+        await kept.change("1 sip:192.0.2.11 0 0\n1 sip:192.0.2.15 0 0\n")
+        assert number not in kept.snapshot.departed
+
+
+async def test_a_name_becomes_its_addresses(tmp_path: Path) -> None:
+    async with keeping(tmp_path, "1 sip:named.example:5062 0 0\n") as kept:
+        assert [item.address for item in kept.snapshot.destinations] == [("192.0.2.13", 5062)]
+
+
+async def test_a_refusing_destination_is_avoided_for_a_while_and_then_tried_again(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.nursery.start_soon(kept.upkeep.forgive)
+        await trio.testing.wait_all_tasks_blocked()
+        number = kept.snapshot.numbers[0]
+        with structlog.testing.capture_logs() as logged:
+            kept.upkeep.refused(number)
+            kept.upkeep.refused(number)
+            assert kept.takers() == ["sip:192.0.2.12"]
+            await trio.sleep(HOLD_S + 0.1)
+        assert kept.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"]
+        assert [(entry["log_level"], entry["destination"]) for entry in logged] == [
+            ("warning", "sip:192.0.2.11"),
+            ("info", "sip:192.0.2.11"),
+        ]
+
+
+async def test_a_refusal_outlives_a_reload(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.upkeep.refused(kept.snapshot.numbers[0])
+        await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
+        assert kept.takers() == ["sip:192.0.2.12", "sip:192.0.2.14"]
+
+
+async def test_a_refusal_of_nobody_known_is_logged_by_its_number(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        with structlog.testing.capture_logs() as logged:
+            kept.upkeep.refused(4)
+        assert logged[0]["destination"] == "4"
+
+
+async def test_reloads_at_the_same_time_come_one_after_the_other(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.path.write_text("1 sip:192.0.2.14 0 0\n")
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(kept.upkeep.reload, kept.nursery)
+        assert kept.takers() == ["sip:192.0.2.14"]
+        assert len(kept.nursery.child_tasks) == 1
+
+
+async def test_a_set_larger_than_a_slot_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipdispatch.upkeep.MOST_DESTINATIONS", 2)
+    async with keeping(tmp_path) as kept:
+        with structlog.testing.capture_logs() as logged:
+            assert not await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
+        assert "set 1 has 3 destinations; 2 is the most" in logged[0]["event"]
