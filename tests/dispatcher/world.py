@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from dispatcher.choice import Chance
 from dispatcher.destination import Destination, Entry
 from dispatcher.keyed import derive
 from dispatcher.listener import Listener
-from dispatcher.outcome import Forward, Outcome
+from dispatcher.outcome import Drop, DropReason, Forward, Outcome, Refusal, Reply
 from dispatcher.route import route
 from dispatcher.selection import everyone_up, sketch
 from dispatcher.snapshot import Policy, Snapshot
@@ -109,6 +110,23 @@ class Node:
         assert isinstance(outcome, Forward), outcome
         return Message.parse(outcome.payload), outcome
 
+    def answer(self, datagram: bytes, source: Address, arrival: int = 0) -> tuple[Message, Reply]:
+        """Route a datagram that we answer ourselves: the answer, split, and where to."""
+        outcome = self.take(datagram, source, arrival)
+        assert isinstance(outcome, Reply), outcome
+        return Message.parse(outcome.payload), outcome
+
+    def refusal(self, datagram: bytes, source: Address, arrival: int = 0) -> tuple[int, Refusal | None]:
+        """Route a datagram that is refused: with which code, and why."""
+        _, outcome = self.answer(datagram, source, arrival)
+        return outcome.status, outcome.refusal
+
+    def drop(self, datagram: bytes, source: Address, arrival: int = 0) -> DropReason:
+        """Route a datagram that ends here: why."""
+        outcome = self.take(datagram, source, arrival)
+        assert isinstance(outcome, Drop), outcome
+        return outcome.reason
+
 
 def request(
     method: str = "INVITE",
@@ -161,3 +179,13 @@ def reply_to(message: Message, status: str = "200 OK", *, to_tag: str = "uas", c
 def values(message: Message, name: str) -> list[str]:
     """Every value of a field, in order."""
     return [raw.decode().strip() for _, raw in message.values(name.lower().encode())]
+
+
+def routes(record_routes: Sequence[str]) -> tuple[str, ...]:
+    """Route fields over these values, the first on top.  A callee takes the Record-Route as it stands."""
+    return tuple(f"Route: {value}" for value in record_routes)
+
+
+def reversed_routes(record_routes: Sequence[str]) -> tuple[str, ...]:
+    """A caller's route set: the Record-Route of the answer the other way round (RFC 3261 12.1.2)."""
+    return routes(tuple(reversed(record_routes)))
