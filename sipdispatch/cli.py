@@ -1,7 +1,9 @@
 """Which command did the person ask for, and how does it end?
 
 Every command is a module of its own with a `click.Command` named `command`; COMMANDS names them all.  A module is
-imported when its command is used, so that `--version` and `check` do not wait for the proxy's imports.
+imported when its command is used, so that `--version` and `check` do not wait for the proxy's imports.  A command
+prints with `sipdispatch.output.say`, returns its exit status or None, and raises CommandError for what the caller can
+put right.
 
 However a command ends, nobody sees a traceback: exit status 2 with what, where and what to do for what the caller can
 put right, 70 with one line for a mistake of this program, 130 after Ctrl-C, and silence when the reader of the output

@@ -356,6 +356,28 @@ def test_a_full_disk_is_told(arguments: list[str]) -> None:
     )
 
 
+def test_what_a_command_has_merely_buffered_is_told_too() -> None:
+    program = (
+        "import click, sys, types\n"
+        "from sipdispatch import cli\n"
+        "sys.modules['printer'] = types.SimpleNamespace(command=click.Command('try', callback=lambda: print('x')))\n"
+        "cli.COMMANDS['try'] = cli.CommandEntry('printer', 'Try.')\n"
+        "sys.exit(cli.main(['try']))\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("sipdispatch: error: the output cannot be written: No space left on device\n")
+
+
 def test_closed_streams_are_no_reason_to_fail(tmp_path: Path) -> None:
     path = tmp_path / "a.list"
     path.write_text(GOOD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -120,6 +121,20 @@ def test_processes_that_start_together_end_with_one_secret(tmp_path: Path, *, li
     assert [process.returncode for process in processes] == [0] * 8
     assert secrets == {read(path)[0].hex()}
     assert [entry.name for entry in path.parent.iterdir()] == ["secret"]
+
+
+def test_without_hard_links_whoever_had_the_lock_before_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret"
+
+    def no_link(*_: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    def waited(*_: Any) -> None:
+        written(path, ONE.hex())
+
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(fcntl, "flock", waited)
+    assert read_or_create(path, draw=drawn(9)) == (ONE,)
 
 
 def test_a_write_in_pieces_is_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
