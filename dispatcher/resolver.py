@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import trio
@@ -46,6 +46,13 @@ class UnresolvedError(Exception):
         super().__init__(f"{asked}: {failure.kind.sentence}")
         self.asked = asked
         self.failure = failure
+
+
+class NameSource(Protocol):
+    """Who can be asked for names: a Resolver, or a table in a test."""
+
+    async def ask(self, asked: Lookup) -> Answer | Failure:
+        """The addresses of a name or why there are none; never raises."""
 
 
 class Resolver:
