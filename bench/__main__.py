@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.load import BenchError, command, run
+from bench.load import BenchError, command, destinations, run
 from bench.processes import cpu_seconds, memory_mib
 from bench.proxies import KAMAILIO, NULL, OURS, Proxy, proxies, running
 from bench.table import Figures, comparison, machine
@@ -49,18 +49,23 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def measure(proxy: Proxy, count: int, chosen: argparse.Namespace, work: Path) -> Figures:
     """One round of one proxy with a list of `count` destinations."""
     own_cpu, load_cpu = two_cpus()
-    argv = command(work, count=count, seconds=chosen.seconds, window=chosen.window, rate=chosen.rate, cpu=load_cpu)
-    with running(proxy, work=work, count=count, cpu=own_cpu) as process:
+    argv = command(work, seconds=chosen.seconds, window=chosen.window, rate=chosen.rate, cpu=load_cpu)
+    with (
+        destinations(work, count=count, cpu=load_cpu) as answering,
+        running(proxy, work=work, count=count, cpu=own_cpu) as process,
+    ):
+        answering.shares()
         before = cpu_seconds(process.pid)
         load = run(argv, chosen.seconds)
         used = cpu_seconds(process.pid) - before
         memory = memory_mib(process.pid)
+        shares = answering.shares()
     return Figures(
         messages_per_second=load.messages_per_second,
         cpu_us=1e6 * used / max(load.messages, 1),
         lost=load.lost,
         bad=load.bad,
-        evenness=load.busiest * count / max(load.sent, 1),
+        evenness=shares.busiest * count / max(load.sent, 1),
         memory_mib=memory,
     )
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 PROXY_HOST, PROXY_PORT = "127.0.0.10", 5060
 CLIENT_HOST, CLIENT_PORT = "127.0.0.20", 6060
 DESTINATIONS, DESTINATION_PORT = IPv4Address("127.1.0.0"), 7000
-"""The destinations are the addresses that follow, all on one port: sipload answers for all with one socket."""
+"""The destinations are the addresses that follow, all on one port: sipanswer answers for all with one socket."""
 
 
 def dispatcher_list(count: int, *, first: int = 1) -> str:

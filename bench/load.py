@@ -1,9 +1,11 @@
-"""What does the load generator see of a proxy that forwards?"""
+"""What do the load generator and the destinations see of a proxy that forwards?"""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -31,17 +33,13 @@ class Load:
     lost: int
     seconds: float
     gap_us: float
-    first: int
-    busiest: int
-    reached: int
 
     @classmethod
     def parse(cls, line: str) -> Self:
         """From the line that sipload prints."""
         fields = dict(field.split("=") for field in line.split())
-        counts = ("sent", "got", "late", "bad", "lost", "first", "busiest", "reached")
-        whole = {name: int(fields[name]) for name in counts}
-        return cls(**whole, seconds=float(fields["seconds"]), gap_us=float(fields["gap_us"]))
+        counts = {name: int(fields[name]) for name in ("sent", "got", "late", "bad", "lost")}
+        return cls(**counts, seconds=float(fields["seconds"]), gap_us=float(fields["gap_us"]))
 
     @property
     def messages_per_second(self) -> float:
@@ -53,6 +51,56 @@ class Load:
         return 2 * (self.got + self.late)
 
 
+@attrs.frozen(kw_only=True)
+class Shares:
+    """Requests of the first and of the busiest destination, and the number of destinations that got any."""
+
+    first: int
+    busiest: int
+    reached: int
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """From the line that sipanswer prints."""
+        return cls(**{name: int(count) for name, count in (field.split("=") for field in line.split())})
+
+
+class Destinations:
+    """The running sipanswer."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def shares(self) -> Shares:
+        """What they got since they were last asked."""
+        if self._process.stdin is None or self._process.stdout is None:
+            message = "sipanswer was started without pipes"
+            raise BenchError(message)
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            message = f"the destinations cannot be answered for on port {layout.DESTINATION_PORT}, see above"
+            raise BenchError(message)
+        return Shares.parse(line)
+
+
+@contextlib.contextmanager
+def destinations(work: Path, *, count: int, cpu: int | None) -> Iterator[Destinations]:
+    """All destinations answer while the block is open, which is longer than the proxy runs.
+
+    A proxy that finds one closed avoids it for a while, and rightly.
+    """
+    argv = [*_pin(cpu), build(HERE / "sipanswer.c", work), layout.DESTINATIONS, layout.DESTINATION_PORT, count]
+    process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        answering = Destinations(process)
+        answering.shares()
+        yield answering
+    finally:
+        process.communicate()  # the end of its input ends it
+
+
 def build(source: Path, work: Path) -> Path:
     """Compile a C file into `work`, once."""
     program = work / source.stem
@@ -60,19 +108,15 @@ def build(source: Path, work: Path) -> Path:
         if shutil.which("gcc") is None:
             message = "the bench needs a C compiler: apt-get install gcc libc6-dev"
             raise BenchError(message)
-        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", program, source, "-lpthread"], check=True)
+        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
     return program
 
 
-def command(
-    work: Path, *, count: int, seconds: float, window: int, rate: float = 0, cpu: int | None = None
-) -> list[str]:
-    """The command line of one run with `count` destinations; `rate` 0 is as fast as answers come."""
+def command(work: Path, *, seconds: float, window: int, rate: float = 0, cpu: int | None = None) -> list[str]:
+    """The command line of one run of sipload; `rate` 0 is as fast as answers come."""
     proxy, client = (layout.PROXY_HOST, layout.PROXY_PORT), (layout.CLIENT_HOST, layout.CLIENT_PORT)
-    there = (layout.DESTINATIONS, layout.DESTINATION_PORT)
-    pin = [] if cpu is None else ["taskset", "-c", str(cpu)]
-    arguments = (*proxy, *client, *there, count, seconds, window, rate)
-    return [*pin, str(build(HERE / "sipload.c", work)), *map(str, arguments)]
+    argv = [*_pin(cpu), build(HERE / "sipload.c", work), *proxy, *client, seconds, window, rate]
+    return list(map(str, argv))
 
 
 def run(argv: list[str], seconds: float) -> Load:
@@ -84,6 +128,10 @@ def run(argv: list[str], seconds: float) -> Load:
     return Load.parse(done.stdout)
 
 
-def is_ready(work: Path, count: int) -> bool:
+def is_ready(work: Path) -> bool:
     """Whether the proxy forwards: also what warms it up."""
-    return run(command(work, count=count, seconds=READY_TRY_SECONDS, window=16), READY_TRY_SECONDS).got > 0
+    return run(command(work, seconds=READY_TRY_SECONDS, window=16), READY_TRY_SECONDS).got > 0
+
+
+def _pin(cpu: int | None) -> list[str]:
+    return [] if cpu is None else ["taskset", "-c", str(cpu)]

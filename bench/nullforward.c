@@ -3,37 +3,17 @@
  *   nullforward LISTEN PORT CLIENT PORT DESTINATIONS PORT COUNT
  *
  * What comes from CLIENT goes to the COUNT addresses after DESTINATIONS in turn, everything else to CLIENT. */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-
-#define BATCH 64
-#define DATAGRAM 4096
-#define SOCKET_BUFFER (8 << 20)
-
-static struct sockaddr_in address(const char *host, int port) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, host, &a.sin_addr);
-    return a;
-}
+#include "udp.h"
 
 int main(int argc, char **argv) {
     if (argc != 8) {
         fprintf(stderr, "usage: nullforward LISTEN PORT CLIENT PORT DESTINATIONS PORT COUNT\n");
         return 2;
     }
-    struct sockaddr_in own = address(argv[1], atoi(argv[2])), client = address(argv[3], atoi(argv[4]));
+    struct sockaddr_in client = address(argv[3], atoi(argv[4]));
     struct sockaddr_in base = address(argv[5], atoi(argv[6])), source[BATCH], next[BATCH];
     unsigned turn = 0, count = atoi(argv[7]);
-    int s = socket(AF_INET, SOCK_DGRAM, 0), size = SOCKET_BUFFER;
-    setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-    if (bind(s, (struct sockaddr *)&own, sizeof own)) {
-        perror("nullforward: bind");
-        return 2;
-    }
+    int s = bound_socket(argv[1], atoi(argv[2]));
     static char buffer[BATCH][DATAGRAM];
     struct mmsghdr messages[BATCH];
     struct iovec vector[BATCH];
@@ -53,11 +33,6 @@ int main(int argc, char **argv) {
             vector[i].iov_len = messages[i].msg_len;
             messages[i].msg_hdr.msg_name = &next[i];
         }
-        for (int done = 0; done < got;) {
-            int sent = sendmmsg(s, messages + done, got - done, 0);
-            if (sent <= 0)
-                break;
-            done += sent;
-        }
+        send_all(s, messages, got);
     }
 }

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import layout
 from bench.__main__ import two_cpus
-from bench.load import BenchError, Load, command, run
+from bench.load import BenchError, Load, command, destinations, run
 from bench.proxies import OURS, Proxy, proxies, running
 from bench.table import machine, markdown
 
@@ -43,9 +43,12 @@ def longest_gap_ms(proxy: Proxy, chosen: argparse.Namespace, work: Path, *, relo
     """The longest gap in milliseconds and the transactions lost; BenchError when the reload had no effect."""
     own_cpu, load_cpu = two_cpus()
     count = chosen.destinations
-    # One address more than the list has: the reloaded list ends there.
-    steady = command(work, count=count + 1, seconds=chosen.seconds, window=10_000, rate=chosen.rate, cpu=load_cpu)
-    with running(proxy, work=work, count=count, cpu=own_cpu) as process:
+    steady = command(work, seconds=chosen.seconds, window=10_000, rate=chosen.rate, cpu=load_cpu)
+    with (
+        # One more than the list has: the reloaded list ends there.
+        destinations(work, count=count + 1, cpu=load_cpu) as answering,
+        running(proxy, work=work, count=count, cpu=own_cpu) as process,
+    ):
         with subprocess.Popen(steady, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as load:
             if reload:
                 time.sleep(RELOAD_AFTER_SECONDS)
@@ -55,14 +58,13 @@ def longest_gap_ms(proxy: Proxy, chosen: argparse.Namespace, work: Path, *, relo
         if load.returncode:
             message = f"the load generator failed: {complaint.strip()}"
             raise BenchError(message)
-        result = Load.parse(printed)
-        if reload:
-            after = run(command(work, count=count + 1, seconds=1.0, window=256), 1.0)
-            if after.first or not after.got:
-                message = (
-                    f"{proxy.name} does not use the new list {chosen.seconds - RELOAD_AFTER_SECONDS:g} s after SIGHUP"
-                )
-                raise BenchError(message)
+        answering.shares()
+        answered = run(command(work, seconds=1.0, window=256), 1.0).got
+        if reload and (not answered or answering.shares().first):
+            waited = chosen.seconds - RELOAD_AFTER_SECONDS
+            message = f"{proxy.name} does not use the new list {waited:g} s after SIGHUP"
+            raise BenchError(message)
+    result = Load.parse(printed)
     return result.gap_us / 1000, result.lost
 
 

@@ -18,9 +18,11 @@ import attrs
 
 from bench import layout
 from bench.load import BenchError, build, is_ready
+from bench.processes import cpu_seconds
 
 HERE = Path(__file__).resolve().parent
 READY_SECONDS = 30.0
+IDLE_SECONDS, IDLE_CPU_SECONDS = 0.5, 0.025  # a proxy that uses less than 5 % of a CPU is waiting for work
 STOP_SECONDS = 10.0
 NULL, KAMAILIO, OURS = "null forwarder", "Kamailio", "sipdispatch"
 KAMAILIO_MEMORY = "-m 256 -M 16 -x tlsf -X tlsf"  # MiB, and the allocator: Debian's default one halves its rate
@@ -83,7 +85,8 @@ def running(proxy: Proxy, *, work: Path, count: int, cpu: int | None) -> Iterato
         argv = [*pin, *proxy.argv(work=work, list_file=list_file, count=count)]
         process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=work)
     try:
-        _wait_until_it_forwards(proxy, process, work=work, count=count, log=log)
+        _wait_until_it_forwards(proxy, process, work=work, log=log)
+        _wait_until_idle(proxy, process)
         yield process
     finally:
         _stop(process)
@@ -93,17 +96,27 @@ def _listen() -> str:
     return f"{layout.PROXY_HOST}:{layout.PROXY_PORT}"
 
 
-def _wait_until_it_forwards(
-    proxy: Proxy, process: subprocess.Popen[bytes], *, work: Path, count: int, log: Path
-) -> None:
+def _wait_until_it_forwards(proxy: Proxy, process: subprocess.Popen[bytes], *, work: Path, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not is_ready(work, count):
+    while not is_ready(work):
         if process.poll() is not None:
             message = f"{proxy.name} ended at once with status {process.returncode}:\n{log.read_text()[-2000:]}"
             raise BenchError(message)
         if time.monotonic() > deadline:
             message = f"{proxy.name} forwards nothing after {READY_SECONDS:g} s:\n{log.read_text()[-2000:]}"
             raise BenchError(message)
+
+
+def _wait_until_idle(proxy: Proxy, process: subprocess.Popen[bytes]) -> None:
+    """Wait until what it began at its start, as building tables aside, is done."""
+    deadline = time.monotonic() + READY_SECONDS
+    before = -1.0
+    while abs((now := cpu_seconds(process.pid)) - before) > IDLE_CPU_SECONDS:
+        if time.monotonic() > deadline:
+            message = f"{proxy.name} is still busy with itself after {READY_SECONDS:g} s"
+            raise BenchError(message)
+        before = now
+        time.sleep(IDLE_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
