@@ -27,7 +27,7 @@ import click
 from click.shell_completion import shell_complete
 
 from sipdispatch.errors import INTERNAL, INTERRUPTED, PIPE_CLOSED, USAGE, CommandError, Fault
-from sipdispatch.output import say
+from sipdispatch.output import give_up, say
 
 PROGRAM: Final = "sipdispatch"
 COMPLETION_VARIABLE: Final = "_SIPDISPATCH_COMPLETE"
@@ -177,7 +177,7 @@ def _told(error: BaseException, command: str) -> tuple[int, str]:
     if known:
         return USAGE, "\n".join(str(fault) for leaf in known for fault in _faults(leaf, command))
     if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
-        _give_up_standard_output()
+        give_up()
         return PIPE_CLOSED, ""
     return INTERRUPTED, ""
 
@@ -189,15 +189,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
-
-
-def _give_up_standard_output() -> None:
-    """Nobody reads it any more: send the rest nowhere, or the interpreter complains while it ends."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        descriptor = sys.stdout.fileno()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, descriptor)
-        os.close(nowhere)
 
 
 def _faults(error: CommandError | click.ClickException, command: str) -> Iterable[Fault]:

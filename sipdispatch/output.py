@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+
 import click
 
 from sipdispatch.errors import CommandError
@@ -17,8 +21,18 @@ def say(text: str, *, newline: bool = True) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        give_up()
         raise CommandError(
             f"the output cannot be written: {error.strerror}",
             "standard output",
             "free some space there, or send the output somewhere else",
         ) from error
+
+
+def give_up() -> None:
+    """Send what is left of standard output nowhere, or the interpreter would fail on it once more while it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        descriptor = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

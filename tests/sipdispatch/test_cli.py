@@ -321,14 +321,16 @@ def test_a_real_command_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--help"], ["completion", "bash"], ["check", "missing.list"]])
-def test_a_reader_that_leaves_is_no_error(arguments: list[str]) -> None:
+def test_a_reader_that_leaves_is_no_error(arguments: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as nobody:
         process = subprocess.Popen(
             [sys.executable, "-m", "sipdispatch", *arguments],
             cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             stdout=nobody,
             stderr=subprocess.PIPE,
             text=True,
@@ -337,12 +339,14 @@ def test_a_reader_that_leaves_is_no_error(arguments: list[str]) -> None:
     assert (process.returncode, errors) == (141, "")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--version"], ["completion", "bash"], ["check", "missing.list"]])
-def test_a_full_disk_is_told(arguments: list[str]) -> None:
+def test_a_full_disk_is_told(arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "sipdispatch", *arguments],
             cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
