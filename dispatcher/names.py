@@ -19,6 +19,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import cast
 
@@ -216,6 +217,7 @@ def _in_order(hosts: Iterable[str]) -> list[str]:
     return [str(ip) for ip in sorted((ip_address(host) for host in hosts), key=lambda ip: (ip.version, ip.packed))]
 
 
+@lru_cache(maxsize=8192)
 def can_be_sent_to(host: str) -> bool:
     """Whether a numeric host is the address of one node."""
     ip = ip_address(host)

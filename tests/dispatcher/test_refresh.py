@@ -314,5 +314,10 @@ async def test_what_the_records_say_beside_addresses_is_told(
     assert told.hosts[0] == told.hosts[1]
 
 
+async def test_a_long_list_is_expanded_apart(world: World) -> None:
+    told = await world.follow(*(f"sip:10.0.{number // 250}.{number % 250 + 1}" for number in range(2000)))
+    assert len(set(told.hosts[0])) == 2000
+
+
 def test_the_real_resolver_fits() -> None:
     assert ListNames(Resolver()).answers == {}
