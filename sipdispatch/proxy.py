@@ -129,7 +129,7 @@ class _Changes:
 
     async def _check_configuration(self) -> None:
         """A changed TOML file is checked and needs a restart to count."""
-        loaded = await trio.to_thread.run_sync(load, self.config.path)
+        loaded = await trio.to_thread.run_sync(load, self.config.path, self.config.flags)
         if isinstance(loaded, tuple):
             for problem in loaded:
                 (log.error if problem.severity == "error" else log.warning)(str(problem))
@@ -174,8 +174,13 @@ def _open(settings: Proxy, stack: ExitStack) -> list[OpenListener]:
 
 
 def _expanded(wanted: Sequence[Listener]) -> list[Listener]:
+    """The listeners with wildcards as the node's addresses; an address that is named besides keeps what it says."""
+    named = {listener.address for listener in wanted}
     listeners = []
     for listener in wanted:
+        if not listener.is_wildcard:
+            listeners.append(listener)
+            continue
         addresses = expand_wildcard(listener)
         if not addresses:
             raise CommandError(
@@ -183,7 +188,7 @@ def _expanded(wanted: Sequence[Listener]) -> list[Listener]:
                 str(listener),
                 "write the address to listen on",
             )
-        listeners += [attrs.evolve(listener, address=address) for address in addresses]
+        listeners += [attrs.evolve(listener, address=address) for address in addresses if address not in named]
     return listeners
 
 

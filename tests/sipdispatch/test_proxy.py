@@ -1,0 +1,161 @@
+"""The proxy as a task: what it opens, what it follows, how it ends."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+import structlog.testing
+import trio
+
+from dispatcher.listener import Listener
+from dispatcher.service import Service
+from dispatcher.slots import TABLE_SIZE
+from sipdispatch import proxy
+from sipdispatch.config import Config, Flags
+from sipdispatch.errors import CommandError
+from sipdispatch.load import load
+from tests.dispatcher.world import request
+
+DESTINATION = ("127.0.0.67", 5060)
+
+
+@pytest.fixture(autouse=True)
+def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building a table takes a third of a second; choices without one are as sound."""
+
+    async def empty(_groups: object) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b"\xff" * TABLE_SIZE
+
+    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+
+
+def configuration(folder: Path, *, listen: str = "127.0.0.1:0", text: str = "1 sip:127.0.0.67 0 0\n") -> Config:
+    (folder / "dispatcher.list").write_text(text)
+    path = folder / "sipdispatch.toml"
+    path.write_text(f'[proxy]\nlisten = "127.0.0.1:9"\nstate_dir = "{folder}"\nlist = "dispatcher.list"\n')
+    loaded = load(path, Flags(set_id=1))
+    assert isinstance(loaded, Config), loaded
+    host, _, port = listen.rpartition(":")
+    return attrs.evolve(loaded, proxy=attrs.evolve(loaded.proxy, listen=(Listener("udp", (host, int(port))),)))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    with trio.fail_after(10):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await trio.sleep(0.01)
+
+
+async def test_it_forwards_and_ends_at_sigterm(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            service: Service = await nursery.start(proxy.serve, configuration(tmp_path))
+            address = service.snapshot.listeners[0].address
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+                phone.sendto(request(), address)
+            await until(lambda: service.counters.received == 1)
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert [entry["event"] for entry in logged if entry["event"] in ("ready", "stopping", "stopped")] == [
+        "ready",
+        "stopping",
+        "stopped",
+    ]
+    assert (tmp_path / "secret").exists()
+
+
+async def test_sighup_and_a_changed_file_reload_the_list(tmp_path: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        service: Service = await nursery.start(proxy.serve, configuration(tmp_path))
+        (tmp_path / "dispatcher.list").write_text("1 sip:127.0.0.68 0 0\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: service.snapshot.is_core("127.0.0.68"))
+        (tmp_path / "dispatcher.list").write_text("1 sip:127.0.0.169 0 0\n")
+        await until(lambda: service.snapshot.is_core("127.0.0.169"))
+        service.stop()
+
+
+async def test_a_changed_configuration_is_checked_and_needs_a_restart(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    assert config.path is not None
+    text = config.path.read_text()
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            service: Service = await nursery.start(proxy.serve, config)
+            config.path.write_text(text + "domains = ['example.com']\n")
+            await until(lambda: any("restart the proxy" in entry["event"] for entry in logged))
+            config.path.write_text(text + "nonsense = 1\n")
+            await until(lambda: any("a restart would fail" in entry["event"] for entry in logged))
+            service.stop()
+    assert any("nonsense" in entry["event"] and entry["log_level"] == "error" for entry in logged)
+
+
+async def test_an_untouched_configuration_says_nothing_at_sighup(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    config = attrs.evolve(config, proxy=attrs.evolve(config.proxy, listen=(Listener("udp", ("127.0.0.1", 9)),)))
+    changes = proxy._Changes(config, None, None)  # type: ignore[arg-type]  # not looked at here
+    with structlog.testing.capture_logs() as logged:
+        await changes._check_configuration()
+    assert logged == []
+
+
+async def test_it_does_not_start_with_a_bad_list_and_says_all_of_it(tmp_path: Path) -> None:
+    config = configuration(tmp_path, text="1 sip:127.0.0.67 0 0 weight=x\nsip:127.0.0.68\n")
+    with pytest.raises(CommandError) as raised:
+        await proxy.serve(config)
+    assert [fault.where.rpartition("/")[2].partition(":")[2].partition(":")[0] for fault in raised.value.faults] == [
+        "1",
+        "2",
+    ]
+
+
+async def test_it_does_not_start_without_its_list(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    (tmp_path / "dispatcher.list").unlink()
+    with pytest.raises(CommandError) as raised:
+        await proxy.serve(config)
+    assert "cannot be read" in str(raised.value)
+    assert str(tmp_path / "dispatcher.list") in str(raised.value)
+
+
+async def test_a_second_one_on_the_same_listener_fails_plainly(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError) as raised:
+            await proxy.serve(configuration(tmp_path, listen=f"127.0.0.1:{port}"))
+    assert str(port) in str(raised.value)
+
+
+def test_a_wildcard_is_the_nodes_addresses_and_a_named_one_keeps_its_advertise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "sipdispatch.proxy.expand_wildcard", lambda listener: (("192.0.2.10", 5060), ("192.0.2.11", 5060))
+    )
+    wildcard = Listener("udp", ("0.0.0.0", 5060))
+    named = Listener("udp", ("192.0.2.10", 5060), ("sip.example.com", 5060))
+    assert proxy._expanded([wildcard, named]) == [Listener("udp", ("192.0.2.11", 5060)), named]
+
+
+def test_a_wildcard_without_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipdispatch.proxy.expand_wildcard", lambda listener: ())
+    with pytest.raises(CommandError, match="stands for no address"):
+        proxy._expanded([Listener("udp", ("::", 5060))])
+
+
+def test_a_receive_buffer_that_is_smaller_than_wanted_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    config = attrs.evolve(config, proxy=attrs.evolve(config.proxy, receive_buffer=(1 << 31) - 1))
+
+    async def stopped() -> None:
+        async with trio.open_nursery() as nursery:
+            service: Service = await nursery.start(proxy.serve, config)
+            service.stop()
+
+    with structlog.testing.capture_logs() as logged:
+        trio.run(stopped)
+    assert any("receive buffer" in entry["event"] for entry in logged)
