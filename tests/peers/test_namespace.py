@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,10 +52,13 @@ def test_hosts_on_a_switch_hear_each_other_in_both_families() -> None:
 def test_networks_are_gone_afterwards() -> None:
     with Network() as network:
         host = network.host("short")
-        sleeper = subprocess.Popen(host.command(["sleep", "60"]))
+        inside = subprocess.Popen(host.command(["sh", "-c", "echo here; exec sleep 60"]), stdout=subprocess.PIPE)
+        assert inside.stdout is not None
+        assert inside.stdout.readline() == b"here\n"
         assert (FOLDER / host.name).exists()
     assert not (FOLDER / host.name).exists()
-    assert sleeper.wait(5) != 0
+    with inside:
+        assert inside.wait(20) == -signal.SIGKILL
 
 
 def test_what_a_dead_run_left_behind_is_swept() -> None:
