@@ -97,7 +97,10 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     print(f"{machine()}\n\n{comparison(results)}")
-    return 0
+    wrong = sorted({name for (name, _), rounds in results.items() if any(figures.bad for figures in rounds)})
+    if wrong:
+        sys.stderr.write(f"error: answers other than 200 through {', '.join(wrong)}: these figures compare nothing\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
