@@ -83,7 +83,9 @@ def running(proxy: Proxy, *, work: Path, count: int, cpu: int | None) -> Iterato
     log = work / "proxy.log"
     with log.open("wb") as output:
         argv = [*pin, *proxy.argv(work=work, list_file=list_file, count=count)]
-        process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=work)
+        # A secret and a state of its own, so that the bench leaves nothing behind.
+        own = {**os.environ, "STATE_DIRECTORY": str(work / "state")}
+        process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=work, env=own)
     try:
         _wait_until_it_forwards(proxy, process, work=work, log=log)
         _wait_until_idle(proxy, process)
