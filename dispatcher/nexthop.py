@@ -96,9 +96,8 @@ def _toward_edge(
 def _from_core(
     snapshot: Snapshot, received: Received, routes: RouteSet, names: Names, recent: Recent, chance: Chance
 ) -> Hop | Refusal:
-    if routes.uri is not None and is_ours(snapshot, routes.uri, names):
-        return _dispatched(snapshot, received, routes, recent, chance)
-    if routes.uri is None and not routes.uris:
+    asked = None if routes.uris else names  # where a Route decides, the Request-URI need not be looked up
+    if not routes.uris if routes.uri is None else is_ours(snapshot, routes.uri, asked):
         return _dispatched(snapshot, received, routes, recent, chance)
     address = _address_of(snapshot, routes, names)
     if address is None:

@@ -117,7 +117,7 @@ def _asks_for_us(snapshot: Snapshot, received: Received, routes: RouteSet, names
         and uri is not None
         and not request.to_tag
         and uri.user in _OPTIONS_USERS
-        and is_ours(snapshot, uri, names if routes.claims is None else None)
+        and is_ours(snapshot, uri, None if routes.uris or routes.claims else names)
     )
 
 

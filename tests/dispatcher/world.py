@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -189,3 +189,52 @@ def routes(record_routes: Sequence[str]) -> tuple[str, ...]:
 def reversed_routes(record_routes: Sequence[str]) -> tuple[str, ...]:
     """A caller's route set: the Record-Route of the answer the other way round (RFC 3261 12.1.2)."""
     return routes(tuple(reversed(record_routes)))
+
+
+@attrs.frozen(kw_only=True)
+class Dialog:
+    """A dialog that a request has created through a proxy: who is at its ends, and the route sets that they have."""
+
+    caller: Address
+    callee: Address
+    record_routes: tuple[str, ...]
+    """As the callee got them, the topmost first."""
+    caller_listener: int = 0
+    callee_listener: int = 0
+    from_tag: str = "from-tag"
+    to_tag: str = "uas"
+
+    def from_caller(self, method: str = "BYE", uri: str = "sip:8006@10.0.0.11", **pieces: Any) -> bytes:
+        """A later request of the one who has called."""
+        return self._later(method, uri, self.caller, self.from_tag, self.to_tag, reversed(self.record_routes), pieces)
+
+    def from_callee(self, method: str = "BYE", uri: str = "sip:8005@192.168.1.5:5062", **pieces: Any) -> bytes:
+        """A later request of the one who was called."""
+        return self._later(method, uri, self.callee, self.to_tag, self.from_tag, self.record_routes, pieces)
+
+    def _later(
+        self,
+        method: str,
+        uri: str,
+        source: Address,
+        from_tag: str,
+        to_tag: str,
+        record_routes: Iterable[str],
+        pieces: dict[str, Any],
+    ) -> bytes:
+        given = {"via": host_port(source), "from_tag": from_tag, "to_tag": to_tag, "cseq": 2, "contact": None, **pieces}
+        return request(method, uri, **{"extra": routes(tuple(record_routes)), **given})
+
+
+def set_up(node: Node, invite: bytes, caller: Address, arrival: int = 0) -> Dialog:
+    """Let a request create a dialog: it is passed on and answered."""
+    message, forward = node.forward(invite, caller, arrival)
+    _, back = node.forward(reply_to(message), forward.address, forward.listener)
+    assert back.address == caller
+    return Dialog(
+        caller=caller,
+        callee=forward.address,
+        record_routes=tuple(values(message, "record-route")),
+        caller_listener=arrival,
+        callee_listener=forward.listener,
+    )

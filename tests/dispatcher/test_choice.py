@@ -1,0 +1,444 @@
+"""Which set, which key, and does what belongs to one transaction meet one server?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+
+import attrs
+import pytest
+
+from dispatcher.algorithm import Algorithm, Kind
+from dispatcher.choice import Chance, aor, choice_key, dispatch, route_to
+from dispatcher.listener import Listener
+from dispatcher.outcome import DropReason, Refusal
+from dispatcher.received import Received, receive
+from dispatcher.rules import Rule
+from dispatcher.snapshot import Policy, Snapshot
+from dispatcher.user_pattern import compile_user_pattern
+from health.board import State, Verdict, Word
+from sip.errors import SipError
+from sip.message import Message
+from sip.request import read_request
+from sip.uri import Address
+from tests.dispatcher.world import (
+    PHONE,
+    SERVER_A,
+    SERVER_B,
+    VIP,
+    Node,
+    destination,
+    forget,
+    make_snapshot,
+    request,
+)
+
+SERVERS: tuple[Address, ...] = tuple((f"10.0.0.{number}", 5060) for number in range(11, 19))
+UP, SUSPECT, DOWN = (State(verdict=verdict).code for verdict in Verdict)
+DRAINING, DISABLED = State(Word.DRAINING).code, State(Word.DISABLED).code
+WEIGHT = Algorithm(Kind.WEIGHT)
+
+
+def policy(kind: Kind = Kind.WEIGHT, header: str = "", **changes: object) -> Policy:
+    return Policy(algorithm=Algorithm(kind, header), **changes)  # type: ignore[arg-type]
+
+
+def received(datagram: bytes, source: Address = PHONE, arrival: int = 0) -> Received:
+    return receive(read_request(Message.parse(datagram)), source, arrival, "nat")
+
+
+def key(snapshot: Snapshot, datagram: bytes) -> bytes:
+    came = received(datagram)
+    return choice_key(snapshot, came, came.request.uri, snapshot.policy.algorithm)
+
+
+def choices(here: Node, datagrams: Iterable[bytes]) -> list[Address]:
+    return [here.forward(datagram, PHONE)[1].address for datagram in datagrams]
+
+
+def snapshot(kind: Kind, header: str = "", **changes: object) -> Snapshot:
+    return make_snapshot(*SERVERS, policy=policy(kind, header, **changes))
+
+
+# Keys
+
+FULL = request(
+    uri="sip:8006;x=1@Example.com:5070;p",
+    from_='"A, B" <sip:%38005@Example.org>',
+    to="<sip:8007;isub=1@Example.net>",
+    call_id="c@h",
+    extra=('Authorization: Digest realm="r", username="bob"', "X-Account: 77", "x-account: 78"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "expected"),
+    [
+        (Kind.CALL_ID, "", b"c@h"),
+        (Kind.WEIGHT, "", b"c@h"),
+        (Kind.RELATIVE_WEIGHT, "", b"c@h"),
+        (Kind.TIERS, "", b"c@h"),
+        (Kind.PRIORITY, "", b"c@h"),
+        (Kind.ROUND_ROBIN, "", b"c@h"),
+        (Kind.RANDOM, "", b"c@h"),
+        (Kind.FROM, "", b"8005@example.org"),
+        (Kind.TO, "", b"8007@example.net"),
+        (Kind.REQUEST_URI, "", b"8006@example.com"),
+        (Kind.AOR, "", b"8006"),
+        (Kind.AUTH_USER, "", b"bob"),
+        (Kind.HEADER, "X-Account", b"77"),
+        (Kind.HEADER, "x-account", b"77"),
+        (Kind.HEADER, "X-Absent", b"c@h"),
+        (Kind.HEADER, "Call-ID", b"c@h"),
+    ],
+)
+def test_each_algorithm_has_its_key(kind: Kind, header: str, expected: bytes) -> None:
+    assert key(snapshot(kind, header), FULL) == expected
+
+
+def test_the_domain_counts_in_an_address_of_record_only_if_asked() -> None:
+    assert key(snapshot(Kind.AOR, aor_domain=True), FULL) == b"8006@example.com"
+    register = request("REGISTER", "sip:example.com", to="<sip:8005@Example.com>")
+    assert key(snapshot(Kind.WEIGHT, aor_domain=True), register) == b"8005@example.com"
+    assert key(snapshot(Kind.WEIGHT), register) == b"8005"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        ('Proxy-Authorization: Digest username="bob",realm="r"', b"bob"),
+        ('Authorization: Digest realm="r",\r\n UserName = "b;o b"', b"b;o b"),
+        ("Authorization: Digest username=bob, realm=r", b"bob"),
+        ('Authorization: Digest username="", realm=r', b"8005"),
+        ("Authorization: Basic abc", b"8005"),
+        ("X: y", b"8005"),
+    ],
+)
+def test_who_has_no_credentials_yet_is_the_one_who_calls(credentials: str, expected: bytes) -> None:
+    assert key(snapshot(Kind.AUTH_USER), request(extra=(credentials,))) == expected
+
+
+def test_credentials_for_a_proxy_come_first() -> None:
+    both = ('Authorization: Digest username="a"', 'Proxy-Authorization: Digest username="b"')
+    assert key(snapshot(Kind.AUTH_USER), request(extra=both)) == b"b"
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain", "full"),
+    [
+        (b" <sip:8005@Example.com>;tag=1", b"8005", b"8005@example.com"),
+        (b'"x" <sips:8005@example.com;user=phone>', b"8005", b"8005@example.com"),
+        (b"sip:8005@example.com;tag=1", b"8005", b"8005@example.com"),
+        (b"<sip:%38%30%305;phone-context=x@h>", b"8005", b"8005@h"),
+        (b"<sip:example.com>", b"", b"@example.com"),
+        (b'"Call me" <tel:+49-30-(12).3;phone-context=x>', b"+4930123", b"+4930123"),
+        (b"<urn:service:sos>", b"service:sos", b"service:sos"),
+        (b"<http://example.com/x;y>", b"//example.com/x", b"//example.com/x"),
+        (b"\r\n\t<sip:8005@h>\r\n ;tag=1", b"8005", b"8005@h"),
+    ],
+)
+def test_an_address_of_record_is_the_user_as_meant(raw: bytes, plain: bytes, full: bytes) -> None:
+    assert aor(raw, with_domain=False) == plain
+    assert aor(raw, with_domain=True) == full
+
+
+def test_what_is_no_address_has_no_address_of_record() -> None:
+    with pytest.raises(SipError):
+        aor(b"<sip:8005", with_domain=False)
+
+
+@pytest.mark.parametrize(("uri", "expected"), [("tel:+49-30", b"+4930"), ("urn:service:sos", b"service:sos")])
+def test_a_number_is_the_key_of_a_telephone_uri(uri: str, expected: bytes) -> None:
+    assert key(snapshot(Kind.AOR), request(uri=uri)) == expected
+    assert key(snapshot(Kind.REQUEST_URI), request(uri=uri)) == expected
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.ROUND_ROBIN, Kind.RANDOM)])
+def test_a_keyed_choice_needs_no_memory_and_no_chance(kind: Kind) -> None:
+    world = snapshot(kind, "X-Account" if kind is Kind.HEADER else "")
+    came = received(FULL)
+    found = {dispatch(world, came, came.request.uri, forget, Chance(turn, turn * 77)) for turn in range(20)}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(Kind.CALL_ID, "call_id"), (Kind.WEIGHT, "call_id"), (Kind.FROM, "from_"), (Kind.TO, "to"), (Kind.AOR, "uri")],
+)
+def test_keys_spread_over_the_servers(kind: Kind, field: str) -> None:
+    here = Node(snapshot(kind))
+    values = (f"<sip:{number}@h>" if field in ("from_", "to") else f"sip:{number}@h" for number in range(100))
+    pieces = ({"call_id": f"c{number}", field: value} for number, value in enumerate(values))
+    assert set(choices(here, (request(**piece) for piece in pieces))) == set(SERVERS)  # type: ignore[arg-type]
+
+
+def test_round_robin_goes_round_and_random_does_not_hang_on_the_message() -> None:
+    here = Node(snapshot(Kind.ROUND_ROBIN))
+    turns = choices(here, (request(call_id=f"c{number}") for number in range(16)))
+    assert turns == [*SERVERS, *SERVERS]
+    came = received(request())
+    world = snapshot(Kind.RANDOM)
+    numbers = (number * 0x9E3779B97F4A7C15 % 2**64 for number in range(200))
+    found = [dispatch(world, came, came.request.uri, forget, Chance(0, number)) for number in numbers]
+    assert {chosen.address for chosen in found if chosen} == set(SERVERS)
+
+
+# REGISTER
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.PRIORITY])  # there all keys are alike
+def test_a_registration_is_keyed_on_its_address_of_record_always(kind: Kind) -> None:
+    """The second REGISTER has credentials, and from some phones another Call-ID."""
+    found = set()
+    for user in range(40):
+        here = Node(snapshot(kind, "X-Account" if kind is Kind.HEADER else ""))
+        to = f'"x{user}" <sip:{user}@192.0.2.1>'
+        first = request("REGISTER", "sip:192.0.2.1", to=to, from_=to, call_id=f"a{user}")
+        credentials = f'Authorization: Digest username="someone{user}"'
+        again = request(
+            "REGISTER", "sip:192.0.2.1", to=f"<sip:{user}@Example.com>", from_=to, call_id=f"b{user}", cseq=2,
+            extra=(credentials, "X-Account: 5"),
+        )  # fmt: skip
+        here.turn = user
+        one = here.forward(first, PHONE)[1]
+        here.turn = 5 * user + 3
+        other = here.forward(again, PHONE)[1]
+        assert one.address == other.address
+        assert one.remember is other.remember is None
+        found.add(one.address)
+    assert len(found) == len(SERVERS)
+
+
+def test_chance_has_no_part_in_a_registration() -> None:
+    came = received(request("REGISTER", "sip:192.0.2.1"))
+    for kind in (Kind.RANDOM, Kind.ROUND_ROBIN):
+        found = {
+            dispatch(snapshot(kind), came, came.request.uri, forget, Chance(turn, turn * 2**60)) for turn in range(16)
+        }
+        assert len(found) == 1
+
+
+def test_a_call_finds_the_server_of_the_registration() -> None:
+    here = Node(snapshot(Kind.AOR))
+    for user in range(30):
+        register = request("REGISTER", "sip:192.0.2.1", to=f"<sip:{user}@example.com>", call_id=f"r{user}")
+        call = request(uri=f"sip:{user};transport=udp@192.0.2.1", call_id=f"c{user}")
+        assert len(set(choices(here, (register, call)))) == 1
+
+
+def test_a_registration_follows_no_recent_choice() -> None:
+    here = Node(snapshot(Kind.WEIGHT))
+    for number in range(20):
+        register = request("REGISTER", "sip:192.0.2.1", to=f"<sip:{number}@h>", call_id=f"c{number}")
+        expected = Node(here.snapshot).forward(register, PHONE)[1].address
+        here.forward(request(call_id=f"c{number}"), PHONE)
+        assert here.forward(register, PHONE)[1].address == expected
+
+
+def test_a_registration_at_a_named_server_goes_there() -> None:
+    here = Node(snapshot(Kind.WEIGHT))
+    for server in SERVERS:
+        assert here.forward(request("REGISTER", f"sip:{server[0]}"), PHONE)[1].address == server
+
+
+# Rules
+
+
+def test_rules_choose_the_set_and_the_algorithm() -> None:
+    rules = (
+        Rule(methods=frozenset((b"REGISTER",)), set_id=2),
+        Rule(user_prefixes=(b"+49",), set_id=3, algorithm=Algorithm(Kind.AOR)),
+        Rule(user_regex=compile_user_pattern("^7"), algorithm=Algorithm(Kind.FROM)),
+        Rule(hosts=frozenset(("example.com",)), set_id=4),
+        Rule(sources=(ip_network("203.0.113.0/24"),), set_id=5),
+        Rule(listeners=frozenset(("udp:192.0.2.2:5060",)), set_id=6),
+    )
+    listeners = (VIP, Listener("udp", ("192.0.2.2", 5060), ("advertised.example", 5060)))
+    world = make_snapshot(SERVER_A, policy=policy(default_set=9, rules=rules), listeners=listeners)
+
+    def routed(datagram: bytes, source: Address = PHONE, arrival: int = 0) -> tuple[int, Algorithm]:
+        came = received(datagram, source, arrival)
+        return route_to(world, came, came.request.uri)
+
+    assert routed(request("REGISTER")) == (2, WEIGHT)
+    assert routed(request(uri="sip:%2B4930@h")) == (3, Algorithm(Kind.AOR))
+    assert routed(request(uri="tel:+49-30")) == (3, Algorithm(Kind.AOR))
+    assert routed(request(uri="sip:7@h")) == (9, Algorithm(Kind.FROM))
+    assert routed(request(uri="sip:8@Example.com")) == (4, WEIGHT)
+    assert routed(request(), ("203.0.113.9", 1)) == (5, WEIGHT)
+    assert routed(request(), arrival=1) == (6, WEIGHT)
+    assert routed(request()) == (9, WEIGHT)
+    assert routed(request(uri="urn:service:sos")) == (9, WEIGHT)
+
+
+def test_each_set_has_its_own_servers() -> None:
+    others = [destination(("10.2.0.1", 5060), set_id=2), destination(("10.2.0.2", 5060), set_id=2)]
+    rules = (Rule(user_prefixes=(b"9",), set_id=2),)
+    here = Node(make_snapshot(SERVER_A, SERVER_B, *others, policy=policy(rules=rules)))
+    for number in range(30):
+        assert choices(here, [request(uri="sip:8@h", call_id=f"c{number}")])[0][0].startswith("10.0.")
+        assert choices(here, [request(uri="sip:9@h", call_id=f"c{number}")])[0][0].startswith("10.2.")
+
+
+def test_a_call_that_passes_through_two_sets_has_a_recent_choice_in_each() -> None:
+    """A proxy in the core sends it by again, with the same Call-ID."""
+    others = [destination((f"10.2.0.{number}", 5060), set_id=2) for number in range(1, 9)]
+    rules = (Rule(user_prefixes=(b"9",), set_id=2),)
+    here = Node(make_snapshot(*SERVERS, *others, policy=policy(Kind.ROUND_ROBIN, rules=rules)))
+    first, second = (choices(here, [request(uri=uri)]) for uri in ("sip:8@h", "sip:9@h"))
+    for method in ("INVITE", "CANCEL", "ACK"):
+        assert choices(here, [request(method, "sip:8@h")]) == first
+        assert choices(here, [request(method, "sip:9@h")]) == second
+
+
+def test_a_set_that_is_not_there_is_no_destination() -> None:
+    rules = (Rule(set_id=7),)
+    here = Node(make_snapshot(SERVER_A, policy=policy(rules=rules)))
+    assert here.refusal(request(), PHONE) == (503, Refusal.NO_DESTINATION)
+    assert here.refusal(request("REGISTER"), PHONE) == (503, Refusal.NO_DESTINATION)
+    assert here.drop(request("ACK"), PHONE) is DropReason.ACK_REFUSED
+
+
+# Who is alive
+
+
+def liveness(here: Node, codes: Iterable[int]) -> Node:
+    """The same node, its memory kept, after the verdicts have changed."""
+    return attrs.evolve(here, snapshot=attrs.evolve(here.snapshot, liveness={1: bytes(codes)}))
+
+
+def only(chosen: Address, code: int) -> list[int]:
+    return [code if server == chosen else UP for server in SERVERS]
+
+
+def test_nobody_is_chosen_who_takes_no_new_work() -> None:
+    here = Node(snapshot(Kind.WEIGHT))
+    for number in range(20):
+        datagram = request(call_id=f"c{number}")
+        (before,) = choices(Node(here.snapshot), [datagram])
+        for code in (DOWN, DRAINING, DISABLED):
+            (after,) = choices(liveness(Node(here.snapshot), only(before, code)), [datagram])
+            assert after != before
+        assert choices(liveness(Node(here.snapshot), only(before, SUSPECT)), [datagram]) == [before]
+
+
+@pytest.mark.parametrize("code", [UP, SUSPECT, DRAINING])
+@pytest.mark.parametrize("method", ["INVITE", "CANCEL", "ACK", "PRACK", "OPTIONS"])
+def test_a_recent_choice_wins_while_its_server_answers(method: str, code: int) -> None:
+    here = Node(snapshot(Kind.ROUND_ROBIN))
+    (chosen,) = choices(here, [request()])
+    _, forward = liveness(here, only(chosen, code)).forward(request(method), PHONE)
+    assert forward.address == chosen
+    assert forward.remember is None  # grows no younger
+
+
+@pytest.mark.parametrize("code", [DOWN, DISABLED])
+def test_when_its_server_is_down_ack_and_cancel_follow_and_the_rest_chooses_anew(code: int) -> None:
+    here = Node(snapshot(Kind.WEIGHT))
+    (chosen,) = choices(here, [request()])
+    here = liveness(here, only(chosen, code))
+    assert choices(here, [request("CANCEL"), request("ACK")]) == [chosen, chosen]
+    (other,) = choices(here, [request()])
+    assert other != chosen
+    assert choices(here, [request("CANCEL"), request("ACK")]) == [other, other]
+    here = liveness(here, [UP] * len(SERVERS))
+    assert choices(here, [request(), request("CANCEL"), request("ACK")]) == [other] * 3  # a recovery moves nothing
+
+
+def test_a_list_change_moves_no_transaction_in_flight() -> None:
+    before = Node(make_snapshot(*SERVERS[:4], policy=policy()))
+    datagrams = [request(call_id=f"c{number}") for number in range(40)]
+    chosen = choices(before, datagrams)
+    grown = make_snapshot(*SERVERS, policy=policy())
+    grown = attrs.evolve(grown, numbers=(*before.snapshot.numbers, 2001, 2002, 2003, 2004))
+    assert choices(attrs.evolve(before, snapshot=grown), datagrams) == chosen
+    assert choices(Node(grown), datagrams) != chosen
+
+
+def without_a(here: Node) -> Node:
+    rest = make_snapshot(SERVER_B, policy=here.snapshot.policy, departed={1000: here.snapshot.destinations[0]})
+    return attrs.evolve(here, snapshot=attrs.evolve(rest, numbers=(1001,)))
+
+
+def test_a_server_that_has_left_is_followed_by_ack_and_cancel_only() -> None:
+    here = Node(make_snapshot(destination(SERVER_A, socket=("192.0.2.1", 5060)), SERVER_B, policy=policy()))
+    datagram = next(
+        each
+        for each in (request(call_id=f"c{number}") for number in range(50))
+        if choices(Node(here.snapshot), [each]) == [SERVER_A]
+    )
+    choices(here, [datagram])
+    cancel, ack = (datagram.replace(b"INVITE", method) for method in (b"CANCEL", b"ACK"))
+    here = without_a(here)
+    _, forward = here.forward(cancel, PHONE)
+    assert (forward.address, forward.destination, forward.remember) == (SERVER_A, None, None)
+    assert choices(here, [ack, datagram, cancel]) == [SERVER_A, SERVER_B, SERVER_B]
+    assert choices(without_a(Node(here.snapshot)), [cancel]) == [SERVER_B]  # nothing is remembered
+
+
+def test_a_whole_set_that_has_left_is_followed_by_ack_and_cancel() -> None:
+    here = Node(make_snapshot(SERVER_A, policy=policy()))
+    choices(here, [request()])
+    gone = make_snapshot(policy=policy(), departed={1000: here.snapshot.destinations[0]})
+    here = attrs.evolve(here, snapshot=gone)
+    assert choices(here, [request("CANCEL"), request("ACK")]) == [SERVER_A, SERVER_A]
+    assert here.refusal(request(), PHONE) == (503, Refusal.NO_DESTINATION)
+
+
+def test_a_number_that_nobody_has_is_forgotten() -> None:
+    here = Node(make_snapshot(SERVER_A, policy=policy()))
+    choices(here, [request()])
+    here.memory = dict.fromkeys(here.memory, 9999)
+    assert choices(here, [request("CANCEL"), request()]) == [SERVER_A, SERVER_A]
+
+
+# A destination that the Request-URI names
+
+NAMES_A = "sip:8006@10.0.0.11"
+
+
+@pytest.mark.parametrize("kind", [Kind.WEIGHT, Kind.ROUND_ROBIN])
+@pytest.mark.parametrize("code", [DOWN, DISABLED])
+def test_ack_and_cancel_follow_an_invite_that_named_its_server(kind: Kind, code: int) -> None:
+    here = Node(make_snapshot(SERVER_A, SERVER_B, policy=policy(kind)))
+    assert choices(here, [request(uri=NAMES_A)]) == [SERVER_A]
+    assert choices(here, [request("CANCEL", NAMES_A)]) == [SERVER_A]
+    here = liveness(here, (code, UP))
+    assert choices(here, [request("CANCEL", NAMES_A), request("ACK", NAMES_A)]) == [SERVER_A, SERVER_A]
+    assert choices(here, [request(uri=NAMES_A), request("CANCEL", NAMES_A)]) == [SERVER_B, SERVER_B]
+    here = liveness(here, (UP, UP))
+    assert choices(here, [request("CANCEL", NAMES_A), request("ACK", NAMES_A)]) == [SERVER_B, SERVER_B]
+
+
+def test_ack_and_cancel_follow_a_named_server_that_has_left() -> None:
+    here = Node(make_snapshot(SERVER_A, SERVER_B, policy=policy()))
+    choices(here, [request(uri=NAMES_A)])
+    assert choices(without_a(here), [request("CANCEL", NAMES_A), request("ACK", NAMES_A)]) == [SERVER_A, SERVER_A]
+
+
+def test_a_redirection_to_another_server_keeps_the_call_id_and_is_obeyed() -> None:
+    here = Node(make_snapshot(SERVER_A, SERVER_B, policy=policy()))
+    assert choices(here, [request(uri=NAMES_A), request("ACK", NAMES_A)]) == [SERVER_A, SERVER_A]
+    moved = "sip:8006@10.0.0.12"
+    datagrams = [request(uri=moved, cseq=2), request("CANCEL", moved, cseq=2), request("BYE", NAMES_A, cseq=3)]
+    assert choices(here, datagrams) == [SERVER_B, SERVER_B, SERVER_A]
+
+
+# Panic
+
+
+def test_in_a_panic_all_are_tried_as_if_they_were_up() -> None:
+    calm = policy()
+    panicking = attrs.evolve(calm, no_destination=None)
+    codes = bytes([DOWN] * len(SERVERS))
+    datagrams = [request(call_id=f"c{number}") for number in range(20)]
+    expected = choices(Node(make_snapshot(*SERVERS, policy=calm)), datagrams)
+    assert choices(Node(make_snapshot(*SERVERS, policy=panicking, liveness=codes)), datagrams) == expected
+    down = Node(make_snapshot(*SERVERS, policy=calm, liveness=codes))
+    assert down.refusal(datagrams[0], PHONE) == (503, Refusal.NO_DESTINATION)
+
+
+def test_a_panic_gives_no_work_to_who_has_weight_0() -> None:
+    idle = destination(SERVER_A, weight=0)
+    here = Node(make_snapshot(idle, policy=attrs.evolve(policy(), no_destination=None)))
+    assert here.refusal(request(), PHONE) == (503, Refusal.NO_DESTINATION)

@@ -1,0 +1,399 @@
+"""Does each request go where its Route, its Request-URI, its side and its token say?"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import attrs
+import pytest
+
+from dispatcher.algorithm import DEFAULT
+from dispatcher.listener import Listener
+from dispatcher.outcome import DropReason, Refusal, Resolve
+from dispatcher.snapshot import Policy
+from health.board import State, Verdict
+from sip.uri import Address, host_port
+from tests.dispatcher.world import (
+    OTHER_PHONE,
+    PHONE,
+    SERVER_A,
+    SERVER_B,
+    VIP,
+    Dialog,
+    Node,
+    destination,
+    make_snapshot,
+    request,
+    set_up,
+    values,
+)
+
+DOWN = State(verdict=Verdict.DOWN).code
+UP = State().code
+TRUNK: Address = ("203.0.113.20", 5060)
+OWN_DOMAIN = Policy(algorithm=DEFAULT, domains=frozenset(("example.com",)))
+
+BEHIND_NAT = {"via": "192.168.1.5:5062", "contact": "<sip:8005@192.168.1.5:5062>"}
+"""What PHONE sends from its private network."""
+
+
+def node(*addresses: Address, policy: Policy = OWN_DOMAIN, liveness: bytes | None = None) -> Node:
+    names = {
+        "vip.example.org": (VIP.address,),
+        "trunk.example.org": (("2001:db8:9::1", 5060), TRUNK),
+        "v6.example.org": (("2001:db8:9::1", 5060),),
+        "gone.example.org": (),
+    }
+    return Node(make_snapshot(*(addresses or (SERVER_A,)), policy=policy, liveness=liveness), names=names)
+
+
+def without(node_: Node, *rest: Address) -> Node:
+    """The same proxy after its list has changed."""
+    return Node(make_snapshot(*rest, policy=OWN_DOMAIN), names=node_.names)
+
+
+def goes(node_: Node, datagram: bytes, source: Address) -> Address:
+    return node_.forward(datagram, source)[1].address
+
+
+def called_by_edge(node_: Node) -> Dialog:
+    return set_up(node_, request(**BEHIND_NAT), PHONE)  # type: ignore[arg-type]
+
+
+def registered(node_: Node, **pieces: str) -> tuple[str, ...]:
+    """The Route by which the registrar reaches PHONE: the Path of its registration."""
+    message, _ = node_.forward(request("REGISTER", "sip:example.com", **{**BEHIND_NAT, **pieces}), PHONE)  # type: ignore[arg-type]
+    return tuple(f"Route: {path}" for path in values(message, "path"))
+
+
+def called_by_core_through_path(node_: Node) -> Dialog:
+    invite = request(uri="sip:8005@192.168.1.5:5062", via=host_port(SERVER_A), extra=registered(node_))
+    return set_up(node_, invite, SERVER_A)
+
+
+def called_by_core(node_: Node) -> Dialog:
+    return set_up(node_, request(uri=f"sip:4930@{TRUNK[0]}", via=host_port(SERVER_A)), SERVER_A)
+
+
+# The edge without a token
+
+
+@pytest.mark.parametrize(
+    "uri", ["sip:8006@192.0.2.1", "sip:8006@example.com", "sip:8006@elsewhere.example", "tel:8006"]
+)
+def test_what_the_edge_sends_is_dispatched_whatever_its_domain(uri: str) -> None:
+    assert goes(node(), request(uri=uri), PHONE) == SERVER_A
+
+
+def test_the_edge_reaches_the_destination_that_it_names() -> None:
+    here = node(SERVER_A, SERVER_B)
+    for server in (SERVER_A, SERVER_B):
+        for uri in (f"sip:8006@{server[0]}", f"sip:{host_port(server)};transport=tcp"):
+            message, forward = here.forward(request(uri=uri), PHONE)
+            assert forward.address == server
+            assert message.uri == uri.encode()
+
+
+def test_the_edge_does_not_reach_a_named_destination_that_is_down() -> None:
+    here = node(SERVER_A, SERVER_B, liveness=bytes((DOWN, UP)))
+    assert goes(here, request(uri="sip:8006@10.0.0.11"), PHONE) == SERVER_B
+
+
+@pytest.mark.parametrize(
+    "uri", ["sip:8006@10.0.0.11:5061", "sip:8006@10.0.0.77", "sip:x@10.0.0.11;maddr=10.0.0.77", "sips:8006@10.0.0.11"]
+)
+def test_the_edge_reaches_listed_destinations_only(uri: str) -> None:
+    policy = Policy(algorithm=DEFAULT, core_networks=(ip_network("10.0.0.0/24"),))
+    here = node(SERVER_B, SERVER_A, policy=policy, liveness=bytes((UP, DOWN)))
+    assert goes(here, request(uri=uri), PHONE) == SERVER_B
+
+
+def test_nothing_is_looked_up_for_the_edge() -> None:
+    here = node()
+    for uri in ("sip:a@never.example.org", "sip:a@vip.example.org", "sip:a@example.org;maddr=x.example.org"):
+        assert goes(here, request(uri=uri, extra=("Route: <sip:nobody.example.org;lr>",)), PHONE) == SERVER_A
+
+
+def test_a_foreign_route_of_the_edge_is_left_to_the_server() -> None:
+    message, forward = node().forward(request(extra=("Route: <sip:203.0.113.66;lr>",)), PHONE)
+    assert forward.address == SERVER_A
+    assert values(message, "route") == ["<sip:203.0.113.66;lr>"]
+
+
+# The core without a token
+
+
+@pytest.mark.parametrize("uri", ["sip:8006@192.0.2.1", "sip:8006@example.com", "sip:8006@vip.example.org", "tel:8006"])
+def test_what_the_core_sends_to_us_is_dispatched(uri: str) -> None:
+    assert goes(node(SERVER_B), request(uri=uri), SERVER_B) == SERVER_B
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("sip:4930@203.0.113.20", TRUNK),
+        ("sip:4930@203.0.113.20:5070", ("203.0.113.20", 5070)),
+        ("sip:4930@trunk.example.org", TRUNK),  # the first address of a family that we have
+        ("sip:4930@elsewhere.example;maddr=203.0.113.20", TRUNK),
+        ("sip:4930@example.com;maddr=trunk.example.org", TRUNK),
+        ("sip:4930@10.0.0.12", SERVER_B),
+        ("sip:4930@10.0.0.12:5099", ("10.0.0.12", 5099)),
+    ],
+)
+def test_the_core_reaches_whom_it_names(uri: str, address: Address) -> None:
+    message, forward = node(SERVER_A, SERVER_B).forward(request(uri=uri), SERVER_A)
+    assert forward.address == address
+    assert message.uri == uri.encode()
+    assert forward.destination == (1 if address == SERVER_B else None)
+
+
+def test_the_core_reaches_the_next_route_first() -> None:
+    for uri in ("sip:4930@198.51.100.99", "tel:4930"):
+        fields = ("Route: <sip:192.0.2.1;lr>, <sip:203.0.113.20;lr>, <sip:198.51.100.1;lr>",)
+        message, forward = node().forward(request(uri=uri, extra=fields), SERVER_A)
+        assert forward.address == TRUNK
+        assert values(message, "route") == ["<sip:203.0.113.20;lr>, <sip:198.51.100.1;lr>"]
+        assert message.uri == uri.encode()
+
+
+def test_a_core_network_is_the_core() -> None:
+    policy = Policy(algorithm=DEFAULT, core_networks=(ip_network("10.9.0.0/16"),))
+    here = node(policy=policy)
+    assert goes(here, request(uri="sip:4930@203.0.113.20"), ("10.9.1.1", 5060)) == TRUNK
+    assert goes(here, request(uri="sip:4930@203.0.113.20"), ("10.8.1.1", 5060)) == SERVER_A
+
+
+@pytest.mark.parametrize(
+    ("uri", "refusal"),
+    [
+        ("sip:4930@gone.example.org", Refusal.UNRESOLVED),
+        ("sip:4930@v6.example.org", Refusal.UNRESOLVED),
+        ("sip:4930@203.0.113.20;transport=tcp", Refusal.TRANSPORT),
+        ("sips:4930@203.0.113.20", Refusal.TRANSPORT),
+        ("sip:4930@[2001:db8:9::1]", Refusal.NO_LISTENER),
+    ],
+)
+def test_a_next_hop_that_cannot_be_reached_is_our_failure_and_no_503(uri: str, refusal: Refusal) -> None:
+    assert node().refusal(request(uri=uri), SERVER_A) == (500, refusal)
+
+
+def test_a_route_that_is_no_sip_uri_leads_nowhere() -> None:
+    datagram = request(uri="sip:4930@203.0.113.20", extra=("Route: <tel:123>",))
+    assert node().refusal(datagram, SERVER_A) == (500, Refusal.UNRESOLVED)
+
+
+def test_a_name_of_the_core_is_asked_for() -> None:
+    for uri in ("sip:4930@new.example.org:5070", "sip:a@b.example;maddr=NEW.example.org"):
+        outcome = node().take(request(uri=uri), SERVER_A)
+        assert isinstance(outcome, Resolve)
+        assert outcome.host == "new.example.org"
+
+
+def test_a_request_of_the_core_never_comes_back_to_us() -> None:
+    for uri in ("sip:a@trunk.example.org;maddr=192.0.2.1", "sip:a@x.example;maddr=vip.example.org"):
+        assert goes(node(SERVER_B), request(uri=uri), SERVER_B) == SERVER_B
+
+
+def test_the_server_for_a_core_without_a_destination_is_a_refusal() -> None:
+    policy = Policy(algorithm=DEFAULT, core_networks=(ip_network("10.9.0.0/16"),))
+    here = Node(make_snapshot(policy=policy))
+    assert here.refusal(request(), ("10.9.0.1", 5060)) == (503, Refusal.NO_DESTINATION)
+
+
+# Within a call that the edge has created
+
+
+@pytest.mark.parametrize("method", ["ACK", "BYE", "INVITE", "UPDATE", "INFO", "PRACK", "REFER", "MESSAGE", "NOTIFY"])
+def test_a_call_from_the_edge_is_joined_at_both_ends(method: str) -> None:
+    here = node()
+    call = called_by_edge(here)
+    assert goes(here, call.from_caller(method), PHONE) == SERVER_A
+    assert goes(here, call.from_callee(method), SERVER_A) == PHONE
+
+
+def test_the_caller_reaches_the_listed_server_that_it_names_else_the_one_that_took_the_call() -> None:
+    here = node(SERVER_A)
+    call = called_by_edge(here)
+    grown = node(SERVER_A, SERVER_B)
+    assert goes(grown, call.from_caller(uri="sip:8006@10.0.0.12"), PHONE) == SERVER_B
+    for uri in ("sip:8006@10.0.0.11:5099", "sip:asterisk@pbx.internal", "sip:8006@203.0.113.66", "tel:8006"):
+        assert goes(grown, call.from_caller(uri=uri), PHONE) == SERVER_A
+
+
+def test_within_a_call_even_a_server_that_is_down_is_reached() -> None:
+    call = called_by_edge(node())
+    assert goes(node(liveness=bytes((DOWN,))), call.from_caller(), PHONE) == SERVER_A
+
+
+def test_a_phone_that_moves_to_another_address_still_ends_its_call() -> None:
+    call = called_by_edge(node())
+    assert goes(node(), call.from_caller(), OTHER_PHONE) == SERVER_A
+
+
+def test_a_phone_behind_a_nat_is_reached_by_its_flow() -> None:
+    here = node()
+    call = called_by_edge(here)
+    for uri in ("sip:8005@192.168.1.5:5062", "sip:8005@203.0.113.66", "sip:8005@no.example.org", "tel:8005"):
+        message, forward = here.forward(call.from_callee(uri=uri), SERVER_A)
+        assert forward.address == PHONE
+        assert message.uri == uri.encode()
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("sip:4930@203.0.113.21:5070", ("203.0.113.21", 5070)),
+        ("sip:4930@trunk.example.org", TRUNK),
+        ("sip:4930@192.0.2.1", TRUNK),  # ourselves: what a PBX says that puts its proxy into Contact
+        ("sip:4930@gone.example.org", TRUNK),
+        ("sip:4930@203.0.113.21;transport=tcp", TRUNK),
+        ("tel:4930", TRUNK),
+    ],
+)
+def test_a_trunk_is_reached_by_its_contact_if_that_can_be_reached(uri: str, address: Address) -> None:
+    here = node()
+    call = set_up(here, request(via=TRUNK[0], contact="<sip:4930@203.0.113.21:5070>"), TRUNK)
+    assert goes(here, call.from_callee(uri=uri), SERVER_A) == address
+
+
+def test_a_contact_by_name_is_looked_up_for_the_core() -> None:
+    here = node()
+    call = set_up(here, request(via=TRUNK[0], contact="<sip:4930@new.example.org>"), TRUNK)
+    outcome = here.take(call.from_callee(uri="sip:4930@new.example.org"), SERVER_A)
+    assert outcome == Resolve("new.example.org", None, "udp")
+
+
+def test_a_proxy_beyond_ours_is_reached_by_the_route_that_is_left() -> None:
+    here = node()
+    call = set_up(here, request(via=TRUNK[0], extra=("Record-Route: <sip:203.0.113.30;lr>",)), TRUNK)
+    assert call.record_routes[1] == "<sip:203.0.113.30;lr>"
+    assert goes(here, call.from_callee(uri="sip:8005@192.168.7.7"), SERVER_A) == ("203.0.113.30", 5060)
+
+
+# Within a call that the core has created
+
+
+def test_a_call_through_path_is_joined_at_both_ends() -> None:
+    here = node()
+    call = called_by_core_through_path(here)
+    assert call.callee == PHONE
+    assert goes(here, call.from_caller("ACK", "sip:8005@192.168.1.5:5062"), SERVER_A) == PHONE
+    assert goes(here, call.from_caller("BYE", "sip:8005@192.168.1.5:5062"), SERVER_A) == PHONE
+    assert goes(here, call.from_callee("BYE", "sip:asterisk@10.0.0.11"), PHONE) == SERVER_A
+    assert goes(here, call.from_callee("INVITE", "sip:asterisk@pbx.internal"), PHONE) == SERVER_A
+
+
+def test_a_call_to_a_trunk_is_joined_at_both_ends() -> None:
+    here = node()
+    call = called_by_core(here)
+    assert call.callee == TRUNK
+    assert goes(here, call.from_caller("BYE", "sip:4930@203.0.113.21"), SERVER_A) == ("203.0.113.21", 5060)
+    assert goes(here, call.from_callee("BYE", "sip:asterisk@10.0.0.11:5060"), TRUNK) == SERVER_A
+    assert goes(here, call.from_callee("BYE", "sip:asterisk@pbx.internal:5080"), TRUNK) == SERVER_A
+
+
+def test_a_call_from_server_to_server_through_us_is_joined_at_both_ends() -> None:
+    """Both ends are core: only the From tag tells the directions apart."""
+    here = node(SERVER_B)
+    other: Address = ("10.0.0.13", 5060)
+    here = Node(
+        attrs.evolve(here.snapshot, policy=Policy(algorithm=DEFAULT, core_networks=(ip_network("10.0.0.13/32"),)))
+    )
+    call = set_up(here, request(via=host_port(other), contact="<sip:a@10.0.0.13>"), other)
+    assert call.callee == SERVER_B
+    assert goes(here, call.from_caller("BYE", "sip:b@10.0.0.12"), other) == SERVER_B
+    assert goes(here, call.from_callee("BYE", "sip:a@10.0.0.13"), SERVER_B) == other
+
+
+def test_path_leads_the_core_to_the_phone() -> None:
+    here = node()
+    path = registered(here)
+    for method in ("OPTIONS", "INVITE", "NOTIFY", "MESSAGE"):
+        datagram = request(method, "sip:8005@192.168.1.5:5062", extra=path, via=host_port(SERVER_A))
+        message, forward = here.forward(datagram, SERVER_A)
+        assert forward.address == PHONE
+        assert b"route" not in message.first
+
+
+def test_path_of_a_phone_without_nat_leads_to_its_contact() -> None:
+    here = node()
+    path = registered(here, via=PHONE[0], contact="<sip:8005@198.51.100.7:5099>")
+    datagram = request("OPTIONS", "sip:8005@198.51.100.7:5099", extra=path)
+    assert goes(here, datagram, SERVER_A) == ("198.51.100.7", 5099)
+
+
+def test_path_points_to_the_phone_whatever_the_from_tag() -> None:
+    here = node()
+    path = registered(here)
+    for tag in ("from-tag", "another", ""):
+        datagram = request(uri="sip:8005@192.168.1.5:5062", extra=path, from_tag=tag)
+        assert goes(here, datagram, SERVER_A) == PHONE
+
+
+# The list changes
+
+
+@pytest.mark.parametrize("make", [called_by_edge, called_by_core_through_path, called_by_core])
+def test_a_server_that_leaves_the_list_keeps_its_calls(make: object) -> None:
+    assert callable(make)
+    before = node()
+    call: Dialog = make(before)
+    after = without(before, SERVER_B)
+    edge, server = (call.caller, call.callee) if call.callee == SERVER_A else (call.callee, call.caller)
+    by_edge, by_server = (
+        (call.from_caller, call.from_callee) if edge is call.caller else (call.from_callee, call.from_caller)
+    )
+    assert goes(after, by_edge("BYE", "sip:x@10.0.0.11"), edge) == SERVER_A
+    assert goes(after, by_edge("BYE", "sip:x@pbx.internal"), edge) == SERVER_A
+    assert goes(after, by_server("BYE", "sip:x@192.168.1.5"), server) == edge
+    assert goes(after, by_server("BYE", "sip:x@203.0.113.66"), server) == edge
+
+
+def test_a_server_that_has_left_reaches_nobody_but_the_end_of_its_call() -> None:
+    before = node()
+    call = set_up(before, request(via=TRUNK[0], contact="<sip:4930@203.0.113.21>"), TRUNK)
+    after = without(before, SERVER_B)
+    datagram = call.from_callee(uri="sip:victim@198.51.100.99")
+    assert goes(before, datagram, SERVER_A) == ("198.51.100.99", 5060)  # the core may go anywhere
+    assert goes(after, datagram, SERVER_A) == TRUNK
+    assert after.refusal(datagram, ("10.0.0.99", 5060)) == (403, Refusal.EDGE_TO_EDGE)
+
+
+def test_a_server_that_has_left_is_reached_by_the_edge_end_of_its_call_only() -> None:
+    before = node()
+    call = called_by_edge(before)
+    after = without(before, SERVER_B)
+    assert goes(after, call.from_caller(), (PHONE[0], 9)) == SERVER_A
+    assert goes(after, call.from_caller(), SERVER_B) == SERVER_A
+    assert after.refusal(call.from_caller(), OTHER_PHONE) == (403, Refusal.EDGE_TO_EDGE)
+    assert after.drop(call.from_caller("ACK"), OTHER_PHONE) is DropReason.EDGE_TO_EDGE
+    assert after.drop(call.from_caller("CANCEL"), OTHER_PHONE) is DropReason.EDGE_TO_EDGE
+
+
+def test_a_server_that_has_left_calls_by_path_until_the_registration_ends() -> None:
+    before = node()
+    path = registered(before)
+    after = without(before, SERVER_B)
+    invite = request(uri="sip:8005@192.168.1.5:5062", via=host_port(SERVER_A), extra=path)
+    call = set_up(after, invite, SERVER_A)
+    assert call.callee == PHONE
+    assert goes(after, call.from_callee(uri="sip:asterisk@10.0.0.11"), PHONE) == SERVER_A
+
+
+# Listeners
+
+
+def test_the_socket_of_a_destination_is_used_if_we_have_it() -> None:
+    own = Listener("udp", ("192.0.2.2", 5060))
+    wanted = destination(SERVER_A, socket=own.address)
+    other = destination(SERVER_B, socket=("192.0.2.99", 5060))
+    here = Node(make_snapshot(wanted, other, listeners=(VIP, own)))
+    _, forward = here.forward(request(uri="sip:8006@10.0.0.11"), PHONE)
+    assert (forward.address, forward.listener) == (SERVER_A, 1)
+    _, forward = here.forward(request(uri="sip:8006@10.0.0.12"), PHONE, 1)
+    assert (forward.address, forward.listener) == (SERVER_B, 1)
+
+
+def test_a_destination_of_a_family_without_a_listener_is_our_failure() -> None:
+    here = Node(make_snapshot(("2001:db8:c::1", 5060)))
+    assert here.refusal(request(), PHONE) == (500, Refusal.NO_LISTENER)
