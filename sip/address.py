@@ -7,15 +7,23 @@ import re
 import attrs
 
 from sip.errors import SipError
-from sip.lists import split_params
+from sip.lists import PARAMS, QUOTED, TOKEN, read_params
 from sip.message import unfold
 
+# Without quotes a display name is tokens, says RFC 3261.  Phones write UTF-8, dots and brackets too, which everybody
+# reads alike; not so the marks that part values, parameters and schemes (RFC 4475 3.1.2.15).
+_DISPLAY = rb'[^",;:<>\\\x00-\x08\x0a-\x1f\x7f]*+'
+_SCHEME = rb"[A-Za-z][A-Za-z0-9+.-]*+:"
 _NAME_ADDR = re.compile(
-    rb"(?:\"(?:[^\"\\]|\\.)*\"|[^\"<>]*)[ \t]*<[ \t]*([^<>]*?)[ \t]*>[ \t]*(;.*)?",
+    rb"(?:" + QUOTED + rb"[ \t]*+|" + _DISPLAY + rb")<[ \t]*+"  # blanks there: RFC 4475 3.1.2.14 lets us ignore them
+    rb"(" + _SCHEME + rb'[^<>" \t\x00-\x1f\x7f]++)[ \t]*+>(' + PARAMS + rb")",
     re.DOTALL,
 )
-_ADDR_SPEC = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*:[^ \t<>\";]+)[ \t]*(;.*)?", re.DOTALL)
-_COMMON = re.compile(rb'[ \t]*(?:"[^"\\]*"[ \t]*|[^"<>]*)<[^<>]*>(?:;tag=([^;" \t\r\n]*))?[ \t]*')
+_ADDR_SPEC = re.compile(rb"(" + _SCHEME + rb'[^<>",;? \t\x00-\x1f\x7f]++)(' + PARAMS + rb")", re.DOTALL)
+_COMMON = re.compile(
+    rb'[ \t]*+(?:"[^"\\\x00-\x1f\x7f]*+"[ \t]*+|' + _DISPLAY + rb")<" + _SCHEME + rb'[^<>" \t\x00-\x1f\x7f]++>'
+    rb"(?:;tag=(" + TOKEN + rb"))?[ \t]*+"
+)
 
 
 @attrs.frozen
@@ -27,17 +35,11 @@ class NameAddr:
 
     def param(self, name: bytes) -> bytes | None:
         """A field parameter's value as written, b"" for a flag, None when absent; raises SipError."""
-        if not self.params:
-            return None
-        for piece in split_params(self.params)[1:]:
-            key, _, value = piece.partition(b"=")
-            if key.strip().lower() == name:
-                return value.strip()
-        return None
+        return read_params(self.params).get(name)
 
     @property
     def tag(self) -> bytes:
-        """The tag, b"" when there is none (RFC 2543 senders have none)."""
+        """The tag, b"" when there is none (RFC 2543 senders have none); raises SipError."""
         return self.param(b"tag") or b""
 
 
@@ -49,7 +51,7 @@ def parse_name_addr(text: bytes) -> NameAddr:
     match = _NAME_ADDR.fullmatch(text) or _ADDR_SPEC.fullmatch(text)
     if match is None:
         raise SipError("Malformed address")
-    return NameAddr(match[1], match[2] or b"")
+    return NameAddr(match[1], match[2])
 
 
 def tag_of(raw: bytes) -> bytes:

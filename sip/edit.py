@@ -7,7 +7,9 @@ import re
 from sip.lists import split_members, split_params
 from sip.message import Message
 
-_BARE_RPORT = re.compile(rb'[^;,"\r\n]*(?:;branch=[^;,"\r\n]*)?;rport(?:;(?!rport|received)[^;,"\r\n]*)*')
+_BARE_RPORT = re.compile(
+    rb'[^;,"\r\n]*+(?:;branch=[^;,"\r\n]*+)?;rport(?:;(?![ \t]*+(?i:rport|received))[^;,"\r\n]*+)*'
+)
 """One Via value that asks for rport and says no received."""
 
 
@@ -18,12 +20,12 @@ def stamp_via(line: bytes, *, received: str | None, rport: int | None) -> bytes:
     """
     name, colon, raw = line.partition(b":")
     if rport is not None and received is not None and _BARE_RPORT.fullmatch(raw):  # nearly every phone's
-        return line.replace(b";rport", b";rport=%d;received=%b" % (rport, received.encode()))
+        return line.replace(b";rport", b";rport=%d;received=%b" % (rport, received.encode()), 1)
     member, *others = split_members(raw)
-    text = member.rstrip()
+    text = member.rstrip(b" \t\r\n")
     kept = []
     for piece in split_params(text):
-        key = piece.partition(b"=")[0].strip().lower()
+        key = piece.partition(b"=")[0].strip(b" \t\r\n").lower()
         if key == b"received":
             continue
         if key == b"rport" and rport is not None:
@@ -46,7 +48,7 @@ def without_first_member(message: Message, name: bytes) -> tuple[int, bytes | No
     _, *rest = split_members(raw)
     if not rest:
         return place, None
-    return place, written + colon + b" " + b",".join(rest).lstrip(b" \t")
+    return place, written + colon + b" " + b",".join(rest).lstrip(b" \t\r\n")
 
 
 def with_value(line: bytes, value: bytes) -> bytes:

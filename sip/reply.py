@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sip.address import tag_of
 from sip.errors import SipError
+from sip.limits import MAX_HEADER_FIELDS
 from sip.lists import split_members
 from sip.message import Message, unfold
 from sip.names import KNOWN, canonical
@@ -14,12 +16,15 @@ from sip.via import Via, parse_via
 
 _COPIED = (b"via", b"from", b"to", b"call-id", b"cseq")
 _LENIENT_VIA = re.compile(
-    rb"SIP[ \t]*/[ \t]*[0-9.]+[ \t]*/[ \t]*([A-Za-z]+)[ \t]+"
-    rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?:[ \t]*:[ \t]*([0-9]{1,5}))?",
+    rb"SIP[ \t]*+/[ \t]*+[0-9.]++[ \t]*+/[ \t]*+([A-Za-z]++)[ \t]++"
+    rb"(\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9_.-]++)(?:[ \t]*+:[ \t]*+([0-9]{1,5}))?",
     re.IGNORECASE,
 )
-_RPORT = re.compile(rb";[ \t]*rport[ \t]*(?:;|,|=|$)", re.IGNORECASE)
-_BRANCH = re.compile(rb";[ \t]*branch[ \t]*=[ \t]*([^;, \t]+)", re.IGNORECASE)
+_RPORT = re.compile(rb";[ \t]*+rport[ \t]*+(?:;|,|=|$)", re.IGNORECASE)
+_BRANCH = re.compile(rb";[ \t]*+branch[ \t]*+=[ \t]*+([^;, \t]++)", re.IGNORECASE)
+_TAG = re.compile(rb";[ \t]*+tag[ \t]*+=", re.IGNORECASE)
+_CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
+_BLANKED = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 _NOT_PHRASE = re.compile(rb"[^\x20-\x7e]")
 
 REASONS = {
@@ -27,6 +32,7 @@ REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
+    414: "Request-URI Too Long",
     416: "Unsupported URI Scheme",
     420: "Bad Extension",
     480: "Temporarily Unavailable",
@@ -35,6 +41,7 @@ REASONS = {
     500: "Server Internal Error",
     503: "Service Unavailable",
     505: "Version Not Supported",
+    513: "Message Too Large",
     600: "Busy Everywhere",
     603: "Decline",
 }
@@ -54,7 +61,8 @@ def compose_reply(
     """The bytes of an answer to `request`.
 
     `via_line` replaces the top Via field (it carries received and rport), `to_tag` is added when To has no tag yet,
-    `fields` are further header fields without line end.  What the request lacks the answer lacks too.
+    `fields` are further header fields without line end.  What the request lacks the answer lacks too.  Folds are
+    undone, so that every line end in the answer is ours.
     """
     lines = [b"SIP/2.0 %d %s" % (status, _NOT_PHRASE.sub(b"?", reason.encode("latin-1", "replace")))]
     seen_via = False
@@ -63,11 +71,11 @@ def compose_reply(
             continue
         if name == b"via" and not seen_via:
             seen_via = True
-            lines.append(via_line.rstrip(b"\r"))
+            lines.append(_in_one_line(via_line))
         elif name == b"to":
-            lines.append(_with_tag(line, to_tag).rstrip(b"\r"))
+            lines.append(_with_tag(_in_one_line(line), to_tag))
         else:
-            lines.append(line.rstrip(b"\r"))
+            lines.append(_in_one_line(line))
     lines += fields
     lines.append(b"Content-Length: 0\r\n\r\n")
     return b"\r\n".join(lines)
@@ -80,27 +88,28 @@ def salvage(data: bytes) -> tuple[Message, Via] | None:
     """
     head = data.lstrip(b"\r\n").replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     head = head.replace(b"\n ", b"  ").replace(b"\n\t", b"  ")
-    start, *lines = head.split(b"\n")
-    method = start.partition(b" ")[0]
-    if start[:4].upper() == b"SIP/" or method in (b"ACK", b"CANCEL") or b" " not in start:
+    start, *lines = head.split(b"\n", MAX_HEADER_FIELDS + 1)[: MAX_HEADER_FIELDS + 1]
+    words = start.split(None, 2)
+    if len(words) < 2 or words[0][:4].upper() == b"SIP/" or words[0] in (b"ACK", b"CANCEL"):
         return None
     readable: list[bytes] = []
     names: list[bytes] = []
     first: dict[bytes, bytes] = {}
-    for line in lines:
+    for untidy in lines:
+        line = untidy.translate(_BLANKED)
         written, colon, value = line.partition(b":")
         try:
-            name = KNOWN.get(written) or canonical(written, line)
+            name = KNOWN[written] if colon and written in KNOWN else canonical(written, line)
         except SipError:
             continue
-        if colon and name in _COPIED and (name == b"via" or name not in first):
-            readable.append(line.replace(b"\r", b" "))
+        if name in _COPIED and (name == b"via" or name not in first):
+            readable.append(line)
             names.append(name)
             first.setdefault(name, value)
-    via = lenient_via(unfold(first.get(b"via", b"")))
+    via = lenient_via(first.get(b"via", b"").strip(b" \t"))
     if via is None:
         return None
-    message = Message(start, readable, names, first, frozenset(), b"\r\n", b"\r\n", b"", method, b"", b"", 0)
+    message = Message(start, readable, names, first, frozenset(), b"\r\n", b"\r\n", b"", words[0], b"", b"", 0)
     return message, via
 
 
@@ -126,7 +135,22 @@ def lenient_via(text: bytes) -> Via | None:
     return Via(transport.decode().upper(), name, number, branch[1] if branch else b"", None, rport)
 
 
+def _in_one_line(line: bytes) -> bytes:
+    """A field without folds and without a CR of its own."""
+    if b"\n" not in line:
+        return line.rstrip(b"\r")
+    written, _, raw = line.partition(b":")
+    return written + b": " + unfold(raw)
+
+
 def _with_tag(line: bytes, to_tag: bytes) -> bytes:
-    if not to_tag or re.search(rb";[ \t]*tag[ \t]*=", unfold(line.partition(b">")[2] or line), re.IGNORECASE):
+    if not to_tag or _has_tag(line.partition(b":")[2]):
         return line
-    return line.rstrip() + b";tag=" + to_tag
+    return line.rstrip(b" \t") + b";tag=" + to_tag
+
+
+def _has_tag(raw: bytes) -> bool:
+    try:
+        return bool(tag_of(raw))
+    except SipError:
+        return _TAG.search(raw.rpartition(b">")[2]) is not None

@@ -8,14 +8,16 @@ import attrs
 
 from sip.address import tag_of
 from sip.errors import SipError
-from sip.limits import MAX_CSEQ, MAX_MAX_FORWARDS, MAX_REASON_BYTES, MAX_VIAS
+from sip.limits import MAX_CSEQ, MAX_LENGTH_DIGITS, MAX_MAX_FORWARDS
 from sip.lists import split_members
 from sip.message import SINGLE, Message, unfold
 from sip.uri import SipUri, parse_uri, scheme_of
 from sip.via import Via, parse_via
 
 _CSEQ = re.compile(rb"([0-9]{1,20})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
-_CALL_ID = re.compile(rb"[^ \t\x00]+")
+_CALL_ID = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+_OTHER_URI = re.compile(rb"[!#-;=?-~]+")
+"""Printable, without what may not stand in any URI: quotes and angle brackets."""
 OTHER_SCHEMES = (b"tel", b"urn")
 """Request-URIs that pass although they name no host (RFC 3966, RFC 5031)."""
 
@@ -58,20 +60,22 @@ def read_request(message: Message) -> Request:
     from_tag = tag_of(first[b"from"])
     to_tag = tag_of(first[b"to"])
     fit_body(message)
-    if b"via" in message.repeated and message.names.count(b"via") > MAX_VIAS:
-        raise SipError("Too many Via fields")
     return Request(message, uri, via, call_id, from_tag, to_tag, cseq, max_forwards)
 
 
 def read_uri(text: bytes) -> SipUri | None:
     """A Request-URI; None for schemes that pass unread; raises SipError, with 416 for a scheme that nobody serves."""
-    if text[:4].lower() in (b"sip:", b"sips"):
+    if text[:4].lower() == b"sip:" or text[:5].lower() == b"sips:":
         uri = parse_uri(text)
         if uri.headers is not None:
             raise SipError("Header fields in the Request-URI")
+        if len(uri.params) > 1 and len(dict(uri.params)) < len(uri.params):  # RFC 3261 19.1.1
+            raise SipError("Repeated parameter in the Request-URI")
         return uri
     if scheme_of(text) not in OTHER_SCHEMES:
         raise SipError("Unsupported URI Scheme", 416)
+    if _OTHER_URI.fullmatch(text) is None:
+        raise SipError("Malformed URI")
     return None
 
 
@@ -94,7 +98,7 @@ def fit_body(message: Message) -> None:
     if raw is None:
         return
     digits = unfold(raw)
-    if not digits.isdigit() or len(digits) > MAX_REASON_BYTES:
+    if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
         raise SipError("Malformed Content-Length")
     length = int(digits)
     if length != len(message.body):
@@ -107,7 +111,7 @@ def _read_max_forwards(raw: bytes | None) -> int | None:
     if raw is None:
         return None
     digits = unfold(raw)
-    if not digits.isdigit() or len(digits) > 10 or int(digits) > MAX_MAX_FORWARDS:
+    if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS or int(digits) > MAX_MAX_FORWARDS:
         raise SipError("Malformed Max-Forwards")
     return int(digits)
 

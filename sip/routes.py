@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sip.address import parse_name_addr
+from sip.edit import with_value
 from sip.errors import SipError
 from sip.limits import MAX_ROUTES
 from sip.lists import split_members
@@ -31,8 +32,7 @@ def keep_routes(message: Message, start: int, stop: int) -> dict[int, bytes | No
         if not kept:
             edits[place] = None
         elif len(kept) < len(members):
-            written = message.lines[place].partition(b":")[0]
-            edits[place] = written + b": " + b",".join(kept).lstrip(b" \t\r\n")
+            edits[place] = with_value(message.lines[place], b",".join(kept).strip(b" \t\r\n"))
         seen += len(members)
     return edits
 
@@ -47,5 +47,6 @@ def push_last(message: Message, start: int, stop: int, uri: bytes) -> dict[int, 
     for place, raw in message.values(ROUTE):
         members += [unfold(member) for member in split_members(raw)]
         edits[place] = None
-    edits[min(edits)] = b"Route: " + b", ".join((*members[start:stop], b"<" + uri + b">"))
+    top = min(edits)
+    edits[top] = with_value(message.lines[top], b", ".join((*members[start:stop], b"<" + uri + b">")))
     return edits

@@ -9,6 +9,7 @@ from functools import lru_cache
 import attrs
 
 from sip.errors import SipError
+from sip.limits import MAX_CACHED_URI_BYTES
 
 Address = tuple[str, int]
 """A socket address: canonical numeric host without brackets, port."""
@@ -16,16 +17,20 @@ Address = tuple[str, int]
 DEFAULT_PORT = 5060
 DEFAULT_TLS_PORT = 5061
 
+HOST = rb"\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9_][A-Za-z0-9_.-]*+"
+"""Names are read as loosely as DNS does, underscores and a final dot included; wants a group round it."""
+
 _SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*):")
-_USER = rb"[A-Za-z0-9\-_.!~*'()&=+$,;?/%#]+"  # '#' is not legal but dialled by every phone with a hash key
+_USER = rb"[A-Za-z0-9\-_.!~*'()&=+$,;?/%#]++"  # '#' is not legal but dialled by every phone with a hash key
 _SIP_URI = re.compile(
     rb"([sS][iI][pP][sS]?):"
-    rb"(?:(" + _USER + rb")(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*))?@)?"
-    rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?)"
+    rb"(?:(" + _USER + rb")(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*+))?@)?"
+    rb"(" + HOST + rb")"
     rb"(?::([0-9]{1,5}))?"
-    rb"((?:;[^;?\x00-\x20\"<>]*)*)"
-    rb"(?:\?([^\x00-\x20\"<>]*))?"
+    rb"((?:;[^;?\x00-\x20\"<>\x7f]*+)*)"
+    rb"(?:\?([^\x00-\x20\"<>\x7f]*+))?"
 )
+_HOST = re.compile(HOST)
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -53,8 +58,11 @@ class SipUri:
 
     @property
     def transport(self) -> str:
-        """The transport asked for, in lower case (RFC 3263 4.1 without NAPTR): sips means TLS, else UDP."""
-        return (self.param("transport") or ("tls" if self.scheme == "sips" else "udp")).lower()
+        """The transport asked for, in lower case (RFC 3263 4.1 without NAPTR); sips is TLS whatever it asks for."""
+        asked = (self.param("transport") or "udp").lower()
+        if self.scheme == "sips":
+            return "wss" if asked in ("ws", "wss") else "tls"
+        return asked
 
     @property
     def numeric_host(self) -> str | None:
@@ -74,9 +82,12 @@ def scheme_of(text: bytes) -> bytes:
     return match[1].lower()
 
 
-@lru_cache(maxsize=4096)
 def parse_uri(text: bytes) -> SipUri:
     """Parse a sip: or sips: URI without surrounding white space or angle brackets; raises SipError."""
+    return _parse_remembered(text) if len(text) <= MAX_CACHED_URI_BYTES else _parse(text)
+
+
+def _parse(text: bytes) -> SipUri:
     match = _SIP_URI.fullmatch(text)
     if match is None:
         raise SipError("Malformed SIP URI")
@@ -96,13 +107,13 @@ def parse_uri(text: bytes) -> SipUri:
     )
 
 
+_parse_remembered = lru_cache(maxsize=4096)(_parse)
+
+
 def parse_host(text: bytes) -> str:
     """A host of the grammar (name, IPv4, IPv6 reference) in lower case, canonical if numeric; raises SipError."""
     if text.startswith(b"["):
-        try:
-            return str(ipaddress.IPv6Address(text[1:-1].decode()))
-        except ValueError:
-            raise SipError("Malformed IPv6 reference") from None
+        return _ipv6(text[1:-1].decode("ascii"))
     return text.decode("ascii").lower()
 
 
@@ -112,8 +123,8 @@ def numeric(host: str) -> str | None:
         return host
     if ":" in host:
         try:
-            return str(ipaddress.ip_address(host))
-        except ValueError:
+            return _ipv6(host)
+        except SipError:
             return None
     return None
 
@@ -129,11 +140,28 @@ def host_port(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _ipv6(text: str) -> str:
+    """The canonical text as sockets give it, mapped IPv4 in dots (RFC 5952 5); raises SipError, also for a zone."""
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        raise SipError("Malformed IPv6 reference") from None
+    if address.scope_id is not None:
+        raise SipError("Malformed IPv6 reference")
+    mapped = address.ipv4_mapped
+    return str(address) if mapped is None else f"::ffff:{mapped}"
+
+
 def _parse_params(text: bytes) -> tuple[tuple[str, str | None], ...]:
-    params = []
+    """Escaped letters mean the letters (RFC 4475 3.1.1.4), so `m%61ddr` is read as what a server reads in it."""
+    params: list[tuple[str, str | None]] = []
     for item in text[1:].split(b";"):
-        name, equals, value = item.partition(b"=")
+        written, equals, raw = item.partition(b"=")
+        name = unescape(written).decode("latin-1").lower()
         if not name:
             raise SipError("Empty parameter in URI")
-        params.append((name.decode("latin-1").lower(), value.decode("latin-1") if equals else None))
+        value = unescape(raw)
+        if name == "maddr" and _HOST.fullmatch(value) is None:
+            raise SipError("Malformed maddr in URI")
+        params.append((name, value.decode("latin-1") if equals else None))
     return tuple(params)

@@ -7,17 +7,26 @@ import re
 import attrs
 
 from sip.errors import SipError
-from sip.lists import split_members, split_params
+from sip.limits import MAX_VIAS
+from sip.lists import PARAMS, TOKEN, read_params, split_members
 from sip.message import Message, unfold
-from sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, Address, numeric, parse_host
+from sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, HOST, Address, numeric, parse_host
 
 _VIA = re.compile(
-    rb"[sS][iI][pP][ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+"
-    rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?)"
-    rb"(?:[ \t]*:[ \t]*([0-9]{1,5}))?[ \t]*(;.*)?",
+    rb"[sS][iI][pP][ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+(" + TOKEN + rb")[ \t]++"
+    rb"(" + HOST + rb")"
+    rb"(?:[ \t]*+:[ \t]*+([0-9]{1,5}))?(" + PARAMS + rb")",
     re.DOTALL,
 )
-_PARAM_NAME = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")
+
+
+_COMMON = re.compile(
+    rb"SIP/2\.0/([A-Z]++) ([A-Za-z0-9_][A-Za-z0-9_.-]*+)(?::([0-9]{1,5}))?;branch=(" + TOKEN + rb")"
+    rb"(?:;rport(?:=([0-9]{1,5}))?())?(?:;received=([0-9.]++))?(?:;l=([0-9a-f]++))?(?:;i=([0-9a-f]++))?"
+)
+"""What most phones write, what it is after we have stamped it, and our own."""
+
+_OURS = (b"l", b"i")
 
 
 @attrs.frozen
@@ -31,7 +40,7 @@ class Via:
     received: str | None = None
     rport: bytes | None = None
     ours: bytes = b""
-    """The values of the parameters `l` and `i` that only this program writes, as `l=..;i=..`."""
+    """The values of the parameters `l` and `i` that only this program writes, as `l=..;i=..;`."""
 
     @property
     def sent_by_port(self) -> int:
@@ -54,32 +63,43 @@ def reply_address(via: Via) -> Address | None:
 
 def parse_via(text: bytes) -> Via:
     """Parse one Via value, trimmed and unfolded; raises SipError."""
+    match = _COMMON.fullmatch(text)
+    if match is not None:
+        return _read_common(match)
     match = _VIA.fullmatch(text)
     if match is None:
         raise SipError("Malformed Via")
     transport, host, port, params = match.groups()
-    branch = ours = b""
-    received: str | None = None
-    rport: bytes | None = None
-    if params:
-        for piece in split_params(params)[1:]:
-            name, _, value = piece.partition(b"=")
-            name = name.strip().lower()
-            value = value.strip()
-            if name == b"branch":
-                branch = value
-            elif name == b"rport":
-                rport = _port_text(value)
-            elif name == b"received":
-                received = _received(value)
-            elif name in (b"l", b"i"):
-                ours += name + b"=" + value + b";"
-            elif _PARAM_NAME.fullmatch(name) is None:
-                raise SipError("Malformed Via parameter")
-    number = None if port is None else int(port)
-    if number is not None and not 0 < number < 65536:
-        raise SipError("Port out of range in Via")
-    return Via(transport.decode().upper(), parse_host(host), number, branch, received, rport, ours)
+    if not params:
+        return Via(transport.decode().upper(), parse_host(host), _port(port), b"")
+    values = read_params(params)
+    rport = values.get(b"rport")
+    received = values.get(b"received")
+    return Via(
+        transport.decode().upper(),
+        parse_host(host),
+        _port(port),
+        values.get(b"branch", b""),
+        None if received is None else _received(received),
+        _check_rport(rport) if rport else rport,
+        b"".join([name + b"=" + values[name] + b";" for name in _OURS if name in values]),
+    )
+
+
+def _read_common(match: re.Match[bytes]) -> Via:
+    transport, host, port, branch, rport, asked, received, loop, arrival = match.groups()
+    if rport is not None:
+        _check_rport(rport)
+    ours = b"" if loop is None else b"l=" + loop + b";"
+    return Via(
+        transport.decode(),
+        host.decode().lower(),
+        _port(port),
+        branch,
+        None if received is None else _received(received),
+        rport or asked,
+        ours if arrival is None else ours + b"i=" + arrival + b";",
+    )
 
 
 def vias(message: Message) -> list[bytes]:
@@ -87,13 +107,22 @@ def vias(message: Message) -> list[bytes]:
     found = []
     for _, raw in message.values(b"via"):
         found += [unfold(member) for member in split_members(raw)]
+    if len(found) > MAX_VIAS:
+        raise SipError("Too many Via values")
     return found
 
 
-def _port_text(value: bytes) -> bytes:
-    if not value:
-        return value
-    if not value.isdigit() or not 0 < int(value[:6]) < 65536:
+def _port(digits: bytes | None) -> int | None:
+    if digits is None:
+        return None
+    number = int(digits)
+    if not 0 < number < 65536:
+        raise SipError("Port out of range in Via")
+    return number
+
+
+def _check_rport(value: bytes) -> bytes:
+    if not value.isdigit() or len(value) > 5 or not 0 < int(value) < 65536:
         raise SipError("Malformed rport in Via")
     return value
 
