@@ -43,6 +43,7 @@ class CommandEntry:
 
 
 COMMANDS: Final = {
+    "demo": CommandEntry("sipdispatch.demo_command", "Show the proxy at work, on this machine alone."),
     "proxy": CommandEntry("sipdispatch.proxy_command", "Run the SIP proxy."),
     "check": CommandEntry("sipdispatch.check_command", "Check dispatcher lists and configuration files."),
     "completion": CommandEntry("sipdispatch.completion_command", "Print the completion script of a shell."),
