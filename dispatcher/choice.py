@@ -11,7 +11,7 @@ import attrs
 from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.keyed import CHOICE, digest
 from dispatcher.received import Received
-from dispatcher.rules import first_match
+from dispatcher.rules import Rule, first_match
 from dispatcher.selection import choose, everyone_up, sketch
 from dispatcher.snapshot import Snapshot
 from sip.address import parse_name_addr
@@ -80,10 +80,8 @@ def dispatch(
         return _chosen(snapshot, named, remember)
     if pool is None:
         return None
-    if algorithm.kind is Kind.RANDOM and remember is not None:
-        key = chance.number
-    elif algorithm.kind is not Kind.WEIGHT or remember is None:
-        key = digest(snapshot.keys[0], CHOICE, choice_key(snapshot, received, uri, algorithm))
+    if algorithm.kind is not Kind.WEIGHT or remember is None:  # by weight it is the Call-ID's, which we have
+        key = choice_digest(snapshot, received, uri, algorithm, chance)
     place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
     if place is None and snapshot.policy.no_destination is None:
         place = choose(pool, algorithm, key, chance.turn, everyone_up(len(pool.destinations)))
@@ -96,19 +94,36 @@ def route_to(snapshot: Snapshot, received: Received, uri: SipUri | None) -> tupl
     """The set and the algorithm for a request: the first rule that matches, else the proxy's own."""
     policy = snapshot.policy
     if policy.rules:
-        message = received.request.message
-        rule = first_match(
-            policy.rules,
-            method=message.method,
-            user=_user(uri, message.uri),
-            host=uri.host if uri is not None else "",
-            source=received.source[0],
-            listener=str(snapshot.listeners[received.arrival]),
-        )
+        rule = rule_for(snapshot, received, uri)
         if rule is not None:
             set_id = policy.default_set if rule.set_id is None else rule.set_id
             return set_id, rule.algorithm or policy.algorithm
     return policy.default_set, policy.algorithm
+
+
+def rule_for(snapshot: Snapshot, received: Received, uri: SipUri | None) -> Rule | None:
+    """The rule that decides about a request, None when none matches."""
+    message = received.request.message
+    return first_match(
+        snapshot.policy.rules,
+        method=message.method,
+        user=_user(uri, message.uri),
+        host=uri.host if uri is not None else "",
+        source=received.source[0],
+        listener=str(snapshot.listeners[received.arrival]),
+    )
+
+
+def choice_digest(
+    snapshot: Snapshot, received: Received, uri: SipUri | None, algorithm: Algorithm, chance: Chance
+) -> int:
+    """The 64 bits that `choose` takes: of the key or, for `random`, drawn.
+
+    For a REGISTER `algorithm` is its `for_register`, which is never `random`.
+    """
+    if algorithm.kind is Kind.RANDOM:
+        return chance.number
+    return digest(snapshot.keys[0], CHOICE, choice_key(snapshot, received, uri, algorithm))
 
 
 def choice_key(snapshot: Snapshot, received: Received, uri: SipUri | None, algorithm: Algorithm) -> bytes:

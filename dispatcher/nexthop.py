@@ -53,8 +53,7 @@ def _by_token(snapshot: Snapshot, received: Received, routes: RouteSet, names: N
     claims = routes.claims
     assert claims is not None  # noqa: S101 - the caller looked
     assert routes.edge_listener is not None  # noqa: S101 - it comes with the claims
-    from_creator = claims.creator_tag == tag_hash(received.request.from_tag)
-    if claims.is_path or from_creator == claims.creator_is_core:
+    if goes_to_edge(claims, received.request.from_tag):
         return _toward_edge(snapshot, received, routes, claims, names)
     source = received.source[0]
     target = _numeric_target(routes)
@@ -64,6 +63,12 @@ def _by_token(snapshot: Snapshot, received: Received, routes: RouteSet, names: N
         return Refusal.EDGE_TO_EDGE
     leave_by = received.arrival if routes.leave_by is None else routes.leave_by
     return _hop(snapshot, Hop(address, leave_by, claims, routes.edge_listener, place, along_route=bool(routes.uris)))
+
+
+def goes_to_edge(claims: Claims, from_tag: bytes) -> bool:
+    """Whether a request with this From tag goes to the token's edge end, else to its core end: away from its sender."""
+    from_creator = claims.creator_tag == tag_hash(from_tag)
+    return claims.is_path or from_creator == claims.creator_is_core
 
 
 def _toward_edge(
@@ -117,11 +122,14 @@ def _from_edge(
     snapshot: Snapshot, received: Received, routes: RouteSet, recent: Recent, chance: Chance
 ) -> Hop | Refusal:
     """A listed, usable destination that the Request-URI names, else dispatched; nothing is looked up for the edge."""
-    uri = routes.uri
-    named = None
-    if uri is not None and uri.param("maddr") is None:
-        named = snapshot.listed(uri.host, uri.port or uri.default_port)
-    return _dispatched(snapshot, received, routes, recent, chance, named)
+    return _dispatched(snapshot, received, routes, recent, chance, destination_named(snapshot, routes.uri))
+
+
+def destination_named(snapshot: Snapshot, uri: SipUri | None) -> int | None:
+    """The place of the destination that a Request-URI from the edge names, usable or not; None when it names none."""
+    if uri is None or uri.param("maddr") is not None:
+        return None
+    return snapshot.listed(uri.host, uri.port or uri.default_port)
 
 
 def _dispatched(

@@ -60,7 +60,7 @@ def take_routes(snapshot: Snapshot, request: Request, names: Names | None) -> Ro
     uri, uri_text = request.uri, message.uri
     found: tuple[Claims, int] | None = None
     leave_by: int | None = None
-    if uri is not None and is_ours(snapshot, uri, None) and (found := _token(snapshot, uri)):
+    if uri is not None and is_ours(snapshot, uri, None) and (found := token_in(snapshot, uri)):
         stop -= 1
         leave_by = _own_listener(snapshot, uri)
         uri_text = uris[stop]
@@ -70,7 +70,7 @@ def take_routes(snapshot: Snapshot, request: Request, names: Names | None) -> Ro
         if own is None:
             break
         start += 1
-        token = _token(snapshot, own)
+        token = token_in(snapshot, own)
         if token is not None:
             found = token
             leave_by = _own_listener(snapshot, own)
@@ -111,7 +111,8 @@ def _read_own(snapshot: Snapshot, text: bytes, names: Names | None) -> SipUri | 
     return uri if is_ours(snapshot, uri, names) else None
 
 
-def _token(snapshot: Snapshot, uri: SipUri) -> tuple[Claims, int] | None:
+def token_in(snapshot: Snapshot, uri: SipUri) -> tuple[Claims, int] | None:
+    """The claims of the valid token in a URI of ours and the place of its edge end's listener; None without one."""
     return None if uri.user is None else read_token(uri.user, snapshot.keys, snapshot.sent_by)
 
 
