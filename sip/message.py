@@ -73,6 +73,8 @@ class Message:
         else:
             method = uri = version = b""
             status = _parse_status(start)
+        if len(data) - len(body) > MAX_FIELD_BYTES and max(map(len, lines), default=0) > MAX_FIELD_BYTES:
+            raise SipError("Header field too long")
         names, first, repeated = _name_fields(lines)
         return cls(start, lines, names, first, repeated, eol, blank, body, method, uri, version, status)
 
@@ -120,8 +122,6 @@ def _name_fields(lines: list[bytes]) -> tuple[list[bytes], dict[bytes, bytes], s
             again.append(name)
         else:
             first[name] = value
-    if lines and max(map(len, lines)) > MAX_FIELD_BYTES:
-        raise SipError("Header field too long")
     return names, first, set(again) if again else _NONE
 
 
@@ -160,8 +160,6 @@ def _split_unusual(data: bytes) -> tuple[list[bytes], bytes, bytes, bytes]:
         lines.append(line)
         if len(lines) > MAX_HEADER_LINES:
             raise SipError("Too many header lines")
-    if not lines:
-        raise SipError("Malformed start line")
     blank = line + b"\n"
     if all(part.endswith(b"\r") for part in lines):
         return _join_folds([part[:-1] for part in lines], b"\r\n"), b"\r\n", blank, data[at:]
