@@ -58,6 +58,7 @@ def dispatch(
     A recent choice wins while its destination keeps old work.  When it is down or disabled, ACK and CANCEL still follow
     it, since only that server knows their INVITE; anything else chooses anew.  `named` is the destination that the
     Request-URI asks for: it has the request if it is usable, except that ACK and CANCEL follow their INVITE first.
+    ACK and CANCEL themselves leave nothing to follow: one that has lost its INVITE must not draw others after it.
     """
     set_id, algorithm = route_to(snapshot, received, uri)
     request = received.request
@@ -70,17 +71,19 @@ def dispatch(
     if method == b"REGISTER":
         algorithm = algorithm.for_register
     else:  # one call may pass through several sets, each with a choice of its own
-        remember = key ^ (sketch(set_id, (), snapshot.keys[0]) if pool is None else pool).salt
-        earlier = recent(remember) if named is None or method in _FOLLOW_THEIR_INVITE else None
+        mine = key ^ (sketch(set_id, (), snapshot.keys[0]) if pool is None else pool).salt
+        follows = method in _FOLLOW_THEIR_INVITE
+        earlier = recent(mine) if named is None or follows else None
         if earlier is not None:
             found = _follow(snapshot, earlier, method)
             if found is not None:
                 return found
+        remember = None if follows else mine
     if named is not None:
         return _chosen(snapshot, named, remember)
     if pool is None:
         return None
-    if algorithm.kind is not Kind.WEIGHT or remember is None:  # by weight it is the Call-ID's, which we have
+    if algorithm.kind is not Kind.WEIGHT or method == b"REGISTER":  # by weight it is the Call-ID's, which we have
         key = choice_digest(snapshot, received, uri, algorithm, chance)
     place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
     if place is None and snapshot.policy.no_destination is None:

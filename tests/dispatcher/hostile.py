@@ -84,7 +84,7 @@ def harvest() -> Harvest:
     def call(name: str, caller: Address, uri: str = "sip:8006@192.0.2.1", arrival: int = 0) -> Dialog:
         via = "192.168.1.5" if caller == VICTIM else host_port(caller)
         invite = request(uri=uri, via=via, call_id=name, from_tag=name)
-        return attrs.evolve(set_up(here, invite, caller, arrival), from_tag=name)
+        return set_up(here, invite, caller, arrival)
 
     dialogs = {
         "victim": call("victim", VICTIM),

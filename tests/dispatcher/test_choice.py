@@ -424,6 +424,15 @@ def test_a_redirection_to_another_server_keeps_the_call_id_and_is_obeyed() -> No
     assert choices(here, datagrams) == [SERVER_B, SERVER_B, SERVER_A]
 
 
+@pytest.mark.parametrize("method", ["ACK", "CANCEL"])
+def test_one_that_has_lost_its_invite_draws_no_others_after_it(method: str) -> None:
+    here = Node(snapshot(Kind.ROUND_ROBIN))
+    _, forward = here.forward(request(method), PHONE)
+    assert forward.remember is None
+    assert here.turn == 0
+    assert here.forward(request("OPTIONS", "sip:x@192.0.2.1"), PHONE)[1].remember is not None
+
+
 # Panic
 
 

@@ -16,6 +16,7 @@ from dispatcher.outcome import Drop, DropReason, Forward, Outcome, Refusal, Repl
 from dispatcher.route import route
 from dispatcher.selection import everyone_up, sketch
 from dispatcher.snapshot import Policy, Snapshot
+from sip.address import tag_of
 from sip.message import Message
 from sip.uri import Address, host_port, parse_uri
 
@@ -201,7 +202,8 @@ class Dialog:
     """As the callee got them, the topmost first."""
     caller_listener: int = 0
     callee_listener: int = 0
-    from_tag: str = "from-tag"
+    call_id: str
+    from_tag: str
     to_tag: str = "uas"
 
     def from_caller(self, method: str = "BYE", uri: str = "sip:8006@10.0.0.11", **pieces: Any) -> bytes:
@@ -222,8 +224,11 @@ class Dialog:
         record_routes: Iterable[str],
         pieces: dict[str, Any],
     ) -> bytes:
-        given = {"via": host_port(source), "from_tag": from_tag, "to_tag": to_tag, "cseq": 2, "contact": None, **pieces}
-        return request(method, uri, **{"extra": routes(tuple(record_routes)), **given})
+        given = {
+            "via": host_port(source), "from_tag": from_tag, "to_tag": to_tag, "call_id": self.call_id, "cseq": 2,
+            "contact": None, "extra": routes(tuple(record_routes)),
+        }  # fmt: skip
+        return request(method, uri, **{**given, **pieces})
 
 
 def set_up(node: Node, invite: bytes, caller: Address, arrival: int = 0) -> Dialog:
@@ -237,4 +242,6 @@ def set_up(node: Node, invite: bytes, caller: Address, arrival: int = 0) -> Dial
         record_routes=tuple(values(message, "record-route")),
         caller_listener=arrival,
         callee_listener=forward.listener,
+        call_id=values(message, "call-id")[0],
+        from_tag=tag_of(message.first[b"from"]).decode(),
     )
