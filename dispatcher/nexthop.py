@@ -109,7 +109,7 @@ def _from_core(
         return Refusal.TRANSPORT if _transport_missing(routes) else Refusal.UNRESOLVED
     if snapshot.own_listener(*address) is not None:
         return _dispatched(snapshot, received, routes, recent, chance)
-    listener = snapshot.listener_for(address[0], received.arrival)
+    listener = snapshot.listener_outward(address[0], received.arrival)
     if listener is None:
         return Refusal.NO_LISTENER
     tag = tag_hash(received.request.from_tag)

@@ -75,6 +75,7 @@ class Snapshot:
     _own: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
     _own_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     _own_ports: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
+    _inner: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
 
     @sent_by.default
     def _make_sent_by(self) -> tuple[bytes, ...]:
@@ -115,6 +116,12 @@ class Snapshot:
     @_own_ports.default
     def _make_own_ports(self) -> frozenset[int]:
         return frozenset(port for _, port in self._own)
+
+    @_inner.default
+    def _make_inner(self) -> frozenset[int]:
+        """The listeners that the list names with `socket`: they are toward the servers."""
+        sockets = (destination.entry.socket for destination in self.destinations)
+        return frozenset(self._own[socket] for socket in sockets if socket is not None and socket in self._own)
 
     def is_core(self, host: str) -> bool:
         """Whether a numeric address is on the core side: a destination's, ports do not count, or in `core_networks`."""
@@ -157,6 +164,18 @@ class Snapshot:
             if listener.family == family:
                 return place
         return None
+
+    def listener_outward(self, host: str, arrival: int) -> int | None:
+        """The listener by which a server's request that came in by `arrival` leaves for `host`.
+
+        It is that one again, but a listener toward the servers leads to no carrier: the first that is not takes it.
+        """
+        if arrival in self._inner and not self.is_core(host):
+            family = 6 if ":" in host else 4
+            for place, listener in enumerate(self.listeners):
+                if place not in self._inner and listener.family == family:
+                    return place
+        return self.listener_for(host, arrival)
 
 
 @lru_cache(maxsize=8192)

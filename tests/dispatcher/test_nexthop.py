@@ -19,6 +19,7 @@ from tests.dispatcher.world import (
     SERVER_A,
     SERVER_B,
     VIP,
+    VIP6,
     Dialog,
     Node,
     destination,
@@ -31,6 +32,7 @@ from tests.dispatcher.world import (
 DOWN = State(verdict=Verdict.DOWN).code
 UP = State().code
 TRUNK: Address = ("203.0.113.20", 5060)
+INNER = Listener("udp", ("10.0.0.1", 5060))
 OWN_DOMAIN = Policy(algorithm=DEFAULT, domains=frozenset(("example.com",)))
 
 BEHIND_NAT = {"via": "192.168.1.5:5062", "contact": "<sip:8005@192.168.1.5:5062>"}
@@ -392,6 +394,29 @@ def test_the_socket_of_a_destination_is_used_if_we_have_it() -> None:
     assert (forward.address, forward.listener) == (SERVER_A, 1)
     _, forward = here.forward(request(uri="sip:8006@10.0.0.12"), PHONE, 1)
     assert (forward.address, forward.listener) == (SERVER_B, 1)
+
+
+@pytest.mark.parametrize("listeners", [(VIP, INNER), (INNER, VIP6, VIP)])
+def test_a_server_on_an_inner_listener_calls_a_carrier_by_an_outer_one(listeners: tuple[Listener, ...]) -> None:
+    """A carrier can do nothing with the Via and Record-Route of the inner network."""
+    inner, outer = listeners.index(INNER), listeners.index(VIP)
+    here = Node(make_snapshot(destination(SERVER_A, socket=INNER.address), SERVER_B, listeners=listeners))
+    invite = request(uri=f"sip:4930@{TRUNK[0]}", via=host_port(SERVER_A))
+    message, forward = here.forward(invite, SERVER_A, inner)
+    assert (forward.address, forward.listener) == (TRUNK, outer)
+    assert values(message, "via")[0].startswith("SIP/2.0/UDP 192.0.2.1:5060;")
+    assert [value.partition("@")[2] for value in values(message, "record-route")] == [
+        "192.0.2.1:5060;lr>",
+        "10.0.0.1:5060;lr>",
+    ]
+    _, forward = here.forward(request(uri="sip:4930@10.0.0.12:5099"), SERVER_A, inner)
+    assert (forward.address, forward.listener) == (("10.0.0.12", 5099), inner)
+
+
+def test_without_an_outer_listener_the_inner_one_takes_a_call_to_a_carrier() -> None:
+    here = Node(make_snapshot(destination(SERVER_A, socket=INNER.address), listeners=(VIP6, INNER)))
+    _, forward = here.forward(request(uri=f"sip:4930@{TRUNK[0]}"), SERVER_A, 1)
+    assert (forward.address, forward.listener) == (TRUNK, 1)
 
 
 def test_a_destination_of_a_family_without_a_listener_is_our_failure() -> None:
