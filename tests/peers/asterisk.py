@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from tests.peers.asterisk_package import module_folder, obtain
@@ -64,7 +65,7 @@ class Asterisk:
     `extensions` register with their own number as the password and may call each other.  `proxy` is the address of a
     proxy in front: requests from it are trusted as of the endpoint `proxy` when their From names no extension.
     `qualify_seconds` makes it ask each registered phone with OPTIONS.  `pjsip` and `dialplan` are added to its own
-    configuration.  Files go to `directory`.
+    configuration; `files` replaces whole files of it, by name.  Files go to `directory`.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Asterisk:
         qualify_seconds: int = 0,
         pjsip: str = "",
         dialplan: str = "",
+        files: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.address, self.port = address, port
         self._prefix = obtain()
@@ -94,6 +96,8 @@ class Asterisk:
         self._write("asterisk.conf", self._folders())
         for name in EMPTY:
             self._write(f"{name}.conf", "")
+        for name, text in files.items():
+            self._write(name, text)
 
     def __enter__(self) -> Self:
         launch: list[str | Path] = [self._prefix / "asterisk", "-f", "-C", self._etc / "asterisk.conf"]

@@ -13,7 +13,7 @@ from typing import Any, Self
 import attrs
 
 from tests.peers.namespace import Namespace
-from tests.peers.need import require
+from tests.peers.need import missing, require
 from tests.peers.ports import is_bound
 from tests.peers.program import Program
 
@@ -22,6 +22,8 @@ CONTROL_HOST = "127.0.0.1"
 CONTROL_OFFSET = 1000
 """The control port is the SIP port plus this."""
 ANSWER_SECONDS = 10.0
+CONTACT_FORMAT = b"\0%r-%p\0"
+"""How baresip writes the user of its Contact: its number and where in its memory the account is."""
 
 LOADED = "aubridge ausine ctrl_tcp debug_cmd g711 menu".split()
 
@@ -41,6 +43,10 @@ class Phone:
     `register_seconds`, 0 for not at all; `outbound` is a URI that every request goes through (`sip:192.0.2.1;lr`).
     It answers calls by itself when `answers`.  Its microphone is a sine tone and its speaker nothing, so that sound
     flows without a sound card.  It wants a real interface: on loopback it finds no address to offer.
+
+    baresip's Contact is `8005-0x55d0c0ffee00@...`; with `plain_contact` it is `8005@...`, as desk phones have it.
+    Asterisk before 16.29, 18.15 and 20 keeps the Path of any Contact, but follows it only to one whose user is the
+    AOR's name.
     """
 
     def __init__(
@@ -56,12 +62,15 @@ class Phone:
         outbound: str | None = None,
         register_seconds: int = 60,
         answers: bool = True,
+        plain_contact: bool = False,
     ) -> None:
         self.user, self.address, self.port = user, address, port
         self._baresip = require("baresip")
         self._namespace = namespace
         self._directory = directory / f"phone-{user}"
         self._directory.mkdir(parents=True)
+        if plain_contact:
+            self._baresip = _with_plain_contact(self._baresip, self._directory)
         (self._directory / "config").write_text(_config(address, port))
         parameters = {
             "auth_pass": user if password is None else password,
@@ -109,6 +118,11 @@ class Phone:
                 del self._events[: at + 1]
                 return event
         return self._read(lambda message: message.get("type") == kind, f"the event {kind}", seconds)
+
+    def forget_events(self) -> None:
+        """Begin anew: `wait_for` finds nothing of what was until now."""
+        self.command("listcalls")  # its answer comes behind the events that are under way
+        self._events.clear()
 
     def dial(self, uri: str) -> None:
         self.command("dial", uri)
@@ -180,6 +194,17 @@ class Phone:
         self._received = rest[int(length) + 1 :]
         message: Mapping[str, Any] = json.loads(rest[: int(length)])
         return message
+
+
+def _with_plain_contact(baresip: Path, directory: Path) -> Path:
+    """A copy of the program that leaves its own mark out of Contact: no setting does that."""
+    program = baresip.read_bytes()
+    if program.count(CONTACT_FORMAT) != 1:
+        missing("this baresip makes its Contact in another way than 1.0")
+    copy = directory / "baresip"
+    copy.write_bytes(program.replace(CONTACT_FORMAT, b"\0%r".ljust(len(CONTACT_FORMAT), b"\0")))
+    copy.chmod(0o755)
+    return copy
 
 
 def _config(address: str, port: int) -> str:
