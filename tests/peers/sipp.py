@@ -82,6 +82,8 @@ class Sipp:
             *(["-sf", str(scenario)] if isinstance(scenario, Path) else ["-sn", scenario]),
             *([] if target is None else [_where(*target)]),
             *("-i", f"[{address}]" if ":" in address else address, "-p", str(self.port)),
+            # By default from 6000 and 8888 on: where free_port() has given a port to the next program.
+            *("-mp", str(20_000 + self.port // 2 * 2), "-cp", str(10_000 + self.port)),
             *("-trace_stat", "-stf", str(self._statistics), "-fd", "1"),
             *("-trace_err", "-error_file", str(self.errors_file)),
             "-nostdin",
