@@ -1,0 +1,95 @@
+"""Do real SIPp callers complete every call, and does every call stay on the server that had its INVITE?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.e2e.calls import SERVERS, Callers, Farm, check, shares, tolerance
+from tests.e2e.proxy import Proxy
+from tests.e2e.scenarios import KINDS
+from tests.peers.ports import free_port
+
+pytestmark = [pytest.mark.peers, pytest.mark.slow]
+
+PROXY = "127.0.0.10"
+EDGE = "127.0.0.31"
+CORE = SERVERS[0]
+"""A caller with the address of a server is on the core side, whatever its port."""
+
+ALGORITHMS = ("weight", "round-robin", "random", "aor", "from", "to")
+
+
+@attrs.frozen
+class Stage:
+    """Two servers and a proxy before them, with one listener for each algorithm."""
+
+    farm: Farm
+    proxy: Proxy
+    targets: dict[str, tuple[str, int]]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    directory = tmp_path_factory.mktemp("stage")
+    targets = {algorithm: (PROXY, free_port(PROXY)) for algorithm in ALGORITHMS}
+    rules = "".join(
+        f'[[proxy.route]]\nlistener = "udp:{host}:{port}"\nalgorithm = "{algorithm}"\n'
+        for algorithm, (host, port) in targets.items()
+    )
+    listen = [f"udp:{host}:{port}" for host, port in targets.values()]
+    with Farm(directory / "farm") as farm:
+        list_text = farm.line(0) + farm.line(1)
+        with Proxy(listen, list_text, directory=directory / "proxy", settings=rules) as proxy:
+            yield Stage(farm, proxy, targets)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_two_thousand_calls_at_two_hundred_a_second_are_shared_by_weight(tmp_path: Path, share: float) -> None:
+    count, rate = 2000, 200
+    target = (PROXY, free_port(PROXY))
+    listen = f"udp:{target[0]}:{target[1]}"
+    with Farm(tmp_path / "farm") as farm:
+        list_text = farm.line(0, weight=round(100 * share)) + farm.line(1, weight=round(100 * (1 - share)))
+        with (
+            Proxy([listen], list_text, directory=tmp_path / "proxy"),
+            Callers(tmp_path / "callers") as callers,
+        ):
+            callers.start("weighed", ["plain"], target, address=EDGE, calls=count, rate=rate)
+            callers.finish()
+            had = shares(check(farm, "weighed", count).values())
+    print(dict(had), f"tolerance {tolerance(count, share):.0f}")
+    assert abs(had[0] - count * share) <= tolerance(count, share)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_kind_of_call_stays_on_one_server(stage: Stage, tmp_path: Path, algorithm: str) -> None:
+    target = stage.targets[algorithm]
+    with Callers(tmp_path) as callers:
+        for side, address in (("edge", EDGE), ("core", CORE)):
+            callers.start(f"{algorithm}-{side}", KINDS, target, address=address, calls=15, rate=30)
+        count = callers.finish()
+    calls = check(stage.farm, f"{algorithm}-", count)
+
+    for call in calls.values():
+        if call.kind == "resent":
+            assert min(call.heard["1 INVITE"], call.heard["9 BYE"]) > 1
+        if call.kind == "slow":
+            assert call.said["200 1 INVITE"] > 1
+    had = shares(calls.values())
+    print(dict(had))
+    assert set(had) == {0, 1}
+    if algorithm in {"weight", "random"}:
+        assert abs(had[0] - count / 2) <= tolerance(count, 0.5)
+    elif algorithm == "round-robin":
+        assert abs(had[0] - had[1]) <= 1
+    else:
+        of_user: defaultdict[str, set[int]] = defaultdict(set)
+        for call_id, call in calls.items():
+            key = call.user if algorithm != "from" else call_id.replace(f"-{call.kind}", "")
+            of_user[key] |= call.servers
+        assert all(len(servers) == 1 for servers in of_user.values())
