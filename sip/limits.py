@@ -17,6 +17,9 @@ MAX_FIELD_BYTES: Final = 16_384
 """One header field with its folded lines: Identity with its PASSporT reaches 4 KiB, RFC 4475's longest 1 KiB.
 The start line keeps within it too."""
 
+MAX_MEMBERS: Final = 256
+"""Of one field, members or parameters: Via and Route have limits of their own below it; nobody has seen 30 Contacts."""
+
 MAX_VIAS: Final = 100
 """Max-Forwards starts at 70 (RFC 3261 8.1.1.6), so no honest message crosses more hops."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sip.errors import SipError
+from sip.limits import MAX_MEMBERS
 
 # In the grammars of this package no text can be cut in two ways: repeated bytes are possessive, and what follows a
 # group starts with a byte that the group cannot go on with.  So 64 KiB of blanks, quotes or commas cost no more than
@@ -28,19 +29,20 @@ _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 def split_members(raw: bytes) -> list[bytes]:
     """The members of a comma-separated value as written, white space included; joining them with "," gives `raw`.
 
-    Commas within quotes and within angle brackets do not count.  Raises SipError for a quote that never ends.
+    Commas within quotes and within angle brackets do not count.  Raises SipError for a quote that never ends and for
+    too many members.
     """
     if b"," not in raw:
         return [raw]
     if b'"' not in raw and b"<" not in raw:
-        return raw.split(b",")
+        return _bounded(raw.split(b",", MAX_MEMBERS))
     return _split(raw, _MEMBER, b",")
 
 
 def split_params(raw: bytes) -> list[bytes]:
     """The pieces between semicolons as written; semicolons within quotes do not count.  Raises SipError."""
     if b'"' not in raw:
-        return raw.split(b";")
+        return _bounded(raw.split(b";", MAX_MEMBERS))
     return _split(raw, _PARAM, b";")
 
 
@@ -64,9 +66,9 @@ def unquote(text: bytes) -> bytes:
 
 
 def _split(raw: bytes, piece: re.Pattern[bytes], separator: bytes) -> list[bytes]:
-    pieces = []
+    pieces: list[bytes] = []
     at = 0
-    while True:
+    while len(pieces) < MAX_MEMBERS:
         match = piece.match(raw, at)
         assert match is not None  # noqa: S101 - both patterns match the empty string
         pieces.append(match[0])
@@ -76,3 +78,10 @@ def _split(raw: bytes, piece: re.Pattern[bytes], separator: bytes) -> list[bytes
         if raw[at : at + 1] != separator:
             raise SipError("Unbalanced quote or angle bracket")
         at += 1
+    raise SipError("Too many values in a header field")
+
+
+def _bounded(pieces: list[bytes]) -> list[bytes]:
+    if len(pieces) > MAX_MEMBERS:
+        raise SipError("Too many values in a header field")
+    return pieces

@@ -14,12 +14,12 @@ ROUTE = b"route"
 
 def route_uris(message: Message) -> list[bytes]:
     """The URIs of the Route fields from the top; raises SipError."""
-    uris = []
+    members: list[bytes] = []
     for _, raw in message.values(ROUTE):
-        uris += [parse_name_addr(unfold(member)).uri for member in split_members(raw)]
-    if len(uris) > MAX_ROUTES:
-        raise SipError("Too many Route fields")
-    return uris
+        members += split_members(raw)
+        if len(members) > MAX_ROUTES:
+            raise SipError("Too many Route values")
+    return [parse_name_addr(unfold(member)).uri for member in members]
 
 
 def keep_routes(message: Message, start: int, stop: int) -> dict[int, bytes | None]:

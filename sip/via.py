@@ -18,8 +18,6 @@ _VIA = re.compile(
     rb"(?:[ \t]*+:[ \t]*+([0-9]{1,5}))?(" + PARAMS + rb")",
     re.DOTALL,
 )
-
-
 _COMMON = re.compile(
     rb"SIP/2\.0/([A-Z]++) ([A-Za-z0-9_][A-Za-z0-9_.-]*+)(?::([0-9]{1,5}))?;branch=(" + TOKEN + rb")"
     rb"(?:;rport(?:=([0-9]{1,5}))?())?(?:;received=([0-9.]++))?(?:;l=([0-9a-f]++))?(?:;i=([0-9a-f]++))?"
@@ -104,12 +102,12 @@ def _read_common(match: re.Match[bytes]) -> Via:
 
 def vias(message: Message) -> list[bytes]:
     """Every Via value of a message from the top, trimmed and unfolded; raises SipError."""
-    found = []
+    found: list[bytes] = []
     for _, raw in message.values(b"via"):
-        found += [unfold(member) for member in split_members(raw)]
-    if len(found) > MAX_VIAS:
-        raise SipError("Too many Via values")
-    return found
+        found += split_members(raw)
+        if len(found) > MAX_VIAS:
+            raise SipError("Too many Via values")
+    return [unfold(member) for member in found]
 
 
 def _port(digits: bytes | None) -> int | None:

@@ -6,6 +6,7 @@ import pytest
 
 from sip import limits
 from sip.errors import SipError
+from sip.lists import split_members, split_params
 from sip.message import Message
 from sip.routes import route_uris
 from sip.via import vias
@@ -75,8 +76,17 @@ def test_as_many_routes_as_the_limit_says() -> None:
         return Message.parse(datagram(extra=(b"Route: " + b", ".join([b"<sip:a;lr>"] * count),)))
 
     assert len(route_uris(routes(limits.MAX_ROUTES))) == limits.MAX_ROUTES
-    with pytest.raises(SipError, match="Too many Route fields"):
+    with pytest.raises(SipError, match="Too many Route values"):
         route_uris(routes(limits.MAX_ROUTES + 1))
+
+
+@pytest.mark.parametrize("filler", [b"a", b'"a"'])
+def test_as_many_members_and_parameters_as_the_limit_says(filler: bytes) -> None:
+    for split, mark in ((split_members, b","), (split_params, b";")):
+        most = mark.join([filler] * limits.MAX_MEMBERS)
+        assert split(most) == [filler] * limits.MAX_MEMBERS
+        with pytest.raises(SipError, match="Too many values in a header field"):
+            split(most + mark)
 
 
 def test_the_largest_sequence_number() -> None:
