@@ -109,7 +109,7 @@ class Service:
     def _finish(self, place: int) -> None:
         """Deal with what the kernel holds for a listener, but not with senders that never pause."""
         for _ in range(MAX_LAST_BATCHES):
-            if self._take_batch(place) < BATCH:
+            if not self._take_batch(place):  # a batch that is not full has met an error, and more may be behind it
                 break
 
     async def _read(self, place: int) -> None:

@@ -192,7 +192,7 @@ class Callers:
             self._running.append((caller, kind, calls, notes))
 
     def finish(self) -> int:
-        """Wait for the end of all calls and check that each was complete, with nothing unexpected; how many they were."""
+        """Wait for the end of all calls and check that each was complete and heard nothing else; their number."""
         for caller, _, calls, _ in self._running:
             if calls is None:
                 caller.program.signal(signal.SIGUSR1)  # no new calls; SIPp ends with the last one
