@@ -21,7 +21,7 @@ from sip.via import Via, parse_via
 def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: int) -> Forward | Drop:
     """Pop our Via and send the reply to where its request came from; drop it when the Via is not ours."""
     try:
-        if any(name in message.repeated for name in SINGLE):
+        if not message.repeated.isdisjoint(SINGLE):
             return Drop(DropReason.MALFORMED_REPLY)
         top, below = _two_vias(message)
         if top is None:

@@ -79,7 +79,7 @@ class Service:
         self._recent = recent
         self._rng = rng
         self._on_unreachable = on_unreachable
-        self._turn = 0
+        self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
         self._logged: dict[str, float] = {}
@@ -141,7 +141,7 @@ class Service:
             arrival,
             names=self._names.get,
             recent=lambda key: recent(key, now),
-            chance=Chance(self._turn, self._rng.getrandbits(64)),
+            chance=self._chance,
         )
         if isinstance(outcome, Forward):
             self._forward(outcome, now)
@@ -161,7 +161,7 @@ class Service:
                 self.counters.requests[number] += 1
                 if outcome.remember is not None:
                     self._recent.remember(outcome.remember, number, now)
-                    self._turn += 1
+                    self._chance = Chance(self._chance.turn + 1, self._rng.getrandbits(64))
         if self._send(outcome.payload, outcome.address, outcome.listener):
             self.counters.forwarded += 1
 
