@@ -45,8 +45,8 @@ class Phone:
     flows without a sound card.  It wants a real interface: on loopback it finds no address to offer.
 
     baresip's Contact is `8005-0x55d0c0ffee00@...`; with `plain_contact` it is `8005@...`, as desk phones have it.
-    Asterisk before 16.29, 18.15 and 20 keeps the Path of any Contact, but follows it only to one whose user is the
-    AOR's name.
+    Asterisk 16.28 keeps the Path of any Contact, but follows it only to one whose user is the AOR's name
+    (ASTERISK-30100).
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Phone:
 
     def media(self) -> Media:
         """How many RTP packets the running call has sent and received; zeros without a call."""
-        text = self.command("audio_debug") if self._has_call() else ""
+        text = self.command("audio_debug") if self.has_call() else ""
         return Media(
             sent=sum(map(int, re.findall(r"TX: packets=(\d+)", text))),
             received=sum(map(int, re.findall(r"rcvd=(\d+)", text))),
@@ -162,7 +162,8 @@ class Phone:
         """Everything it printed, every SIP message it sent or got included."""
         return self._program.output()
 
-    def _has_call(self) -> bool:
+    def has_call(self) -> bool:
+        """Whether a call is up."""
         # In-call commands are unknown without one.
         return "ESTABLISHED" in self.command("listcalls")
 
