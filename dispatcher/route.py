@@ -110,6 +110,11 @@ def _unknown_extensions(snapshot: Snapshot, received: Received) -> Outcome | Non
 
 
 def _asks_for_us(snapshot: Snapshot, received: Received, routes: RouteSet, names: Names | None) -> bool:
+    """Whether this is an OPTIONS for the proxy itself.
+
+    One with a token is for a phone, even if the Request-URI is ours: a server that rewrites the Contact of a
+    registration to where it came from has written us there.
+    """
     request = received.request
     uri = routes.uri
     return (
@@ -117,7 +122,8 @@ def _asks_for_us(snapshot: Snapshot, received: Received, routes: RouteSet, names
         and uri is not None
         and not request.to_tag
         and uri.user in _OPTIONS_USERS
-        and is_ours(snapshot, uri, None if routes.uris or routes.claims else names)
+        and routes.claims is None
+        and is_ours(snapshot, uri, None if routes.uris else names)
     )
 
 

@@ -317,6 +317,26 @@ def test_path_leads_the_core_to_the_phone() -> None:
         assert b"route" not in message.first
 
 
+def test_path_leads_to_the_phone_even_if_the_server_has_put_us_into_its_contact() -> None:
+    """Asterisk's `rewrite_contact` writes where the REGISTER came from: the phone is qualified, not we."""
+    here = node()
+    path = registered(here)
+    for uri in ("sip:192.0.2.1:5060", "sip:s@192.0.2.1", "sip:8005@192.0.2.1"):
+        assert goes(here, request("OPTIONS", uri, extra=path), SERVER_A) == PHONE
+
+
+def test_a_call_by_path_comes_back_to_the_server_that_has_made_it() -> None:
+    """Not to the one that took the registration; the two may share their contacts."""
+    policy = attrs.evolve(OWN_DOMAIN, core_networks=(ip_network("10.9.0.0/16"),))
+    here = node(policy=policy)
+    path = registered(here)
+    for caller in (("10.9.0.1", 5066), SERVER_A):
+        call = set_up(here, request(uri="sip:8005@192.168.1.5:5062", via=host_port(caller), extra=path), caller)
+        assert call.callee == PHONE
+        assert goes(here, call.from_callee(uri="sip:pbx@pbx.internal"), PHONE) == caller
+        assert goes(here, call.from_caller(uri="sip:8005@192.168.1.5:5062"), caller) == PHONE
+
+
 def test_path_of_a_phone_without_nat_leads_to_its_contact() -> None:
     here = node()
     path = registered(here, via=PHONE[0], contact="<sip:8005@198.51.100.7:5099>")
