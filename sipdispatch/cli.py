@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "demo": CommandEntry("sipdispatch.demo_command", "Show the proxy at work, on this machine alone."),
     "proxy": CommandEntry("sipdispatch.proxy_command", "Run the SIP proxy."),
     "check": CommandEntry("sipdispatch.check_command", "Check dispatcher lists and configuration files."),
+    "explain": CommandEntry("sipdispatch.explain_command", "Say where a message would go, and why."),
     "completion": CommandEntry("sipdispatch.completion_command", "Print the completion script of a shell."),
 }
 """In the order in which help shows them.  A new command is one line here and a module with `command` in it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sys
 import tempfile
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-import structlog
 import trio
 
 from dispatcher.received import Received
@@ -21,14 +19,16 @@ from dispatcher.service import Service
 from health.refusals import HOLD_S
 from sip.message import unfold
 from sip.uri import Address, host_port
+from sipdispatch import logs
 from sipdispatch.config import Config, Flags
 from sipdispatch.demo_answerer import Answerer
 from sipdispatch.demo_caller import Caller
-from sipdispatch.demo_screen import Scene, Screen, fields_as_text, printable
+from sipdispatch.demo_screen import Scene, Screen
 from sipdispatch.demo_tally import Act, Tally, Target, counted, find_failures
 from sipdispatch.errors import INTERRUPTED, CommandError, Fault
 from sipdispatch.load import load
 from sipdispatch.output import say
+from sipdispatch.printable import printable
 from sipdispatch.proxy import SWITCH_INTERVAL_S, serve
 
 PROXY_HOST: Final = "127.0.0.1"
@@ -92,13 +92,15 @@ def run(settings: Settings) -> int:
     with ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sipdispatch-demo-")))
+            demo = Demo(settings, folder)
+            config = demo.make_configuration()
         except OSError as error:
             raise CommandError(
                 f"no temporary folder can be made: {error.strerror}",
                 "the system's folder for temporary files",
                 "free some space there, or name another folder in the environment variable TMPDIR",
             ) from error
-        return trio.run(Demo(settings, folder).run)
+        return trio.run(demo.run, config)
 
 
 class Demo:
@@ -117,10 +119,9 @@ class Demo:
         self._act: Act | None = None
         self._status: int | None = None
 
-    async def run(self) -> int:
+    async def run(self, config: Config) -> int:
         """The exit status."""
-        config = self._make_configuration()
-        self._follow_the_log()
+        logs.hand_over(self._note, "info")
         try:
             async with trio.open_nursery() as nursery:
                 with _port_blamed(self._settings.port):
@@ -143,7 +144,7 @@ class Demo:
     # ---------------------------------------------------------------------------------------------------------------
     # The stage
 
-    def _make_configuration(self) -> Config:
+    def make_configuration(self) -> Config:
         """The list, and the configuration as the command line of `sipdispatch proxy` would give it."""
         path = self._folder / "dispatcher.list"
         path.write_text(self._list_text, encoding="ascii")
@@ -166,17 +167,9 @@ class Demo:
         await serve(config, task_status=task_status)
         everything.cancel()
 
-    def _follow_the_log(self) -> None:
-        structlog.configure(
-            processors=[structlog.processors.add_log_level, self._note],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-            cache_logger_on_first_use=False,
-        )
-
-    def _note(self, _logger: object, _name: str, event: structlog.typing.EventDict) -> str:
-        if event["event"] not in _TOLD_BY_THE_DEMO:
-            self._screen.note(fields_as_text(event), event["level"])
-        raise structlog.DropEvent
+    def _note(self, line: str, level: str) -> None:
+        if line.partition(":")[0] not in _TOLD_BY_THE_DEMO:
+            self._screen.note(line, level)
 
     def _heard(self, address: Address, received: Received) -> None:
         """Tell of the requests that a person sends when the show is over."""
@@ -209,6 +202,8 @@ class Demo:
                 self._begin(Act.ONE, f"2. {killed} is killed: its calls move to the other.")
                 async with trio.open_nursery() as calls:
                     await self._place(caller, calls, Act.ONE, settings.calls)
+                    self._note_states(service)
+                    self._act = None  # from here on the answerer is neither dead nor back
                     await nursery.start(self._answerers[killed].serve)
                     back = f"3. {killed} is back: {HOLD_S:g} s after it refused the proxy tries it again."
                     self._begin(Act.BACK, back)
@@ -274,8 +269,8 @@ class Demo:
         say(f"{counted(tally.placed.total(), 'call')} placed, {tally.complete} complete, {tally.lost} lost.")
         if tally.rescued:
             say(
-                f"{counted(tally.rescued, 'call')} met {self._killed} when it was dead:\n"
-                "the phone sent its INVITE again half a second later, and the other answered."
+                f"In {counted(tally.rescued, 'call')} nobody answered at first: the phone sent its INVITE again\n"
+                "half a second later, as every phone does, and a server that lives took the call."
             )
         failures = find_failures(tally, self._targets, self._killed)
         for failure in failures:

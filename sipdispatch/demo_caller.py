@@ -17,8 +17,8 @@ from sipdispatch.demo_dialog import Call, Dialog
 
 T1_S = 0.5
 T2_S = 4.0
-GIVE_UP_S = 8.0
-"""RFC 3261 waits 32 s for an answer; a spectator does not."""
+GIVE_UP_S = 64 * T1_S
+"""Timers B and F (RFC 3261 17.1.1.2 and 17.1.2.2)."""
 
 TALK_S = 0.1
 

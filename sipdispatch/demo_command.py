@@ -10,10 +10,10 @@ import click
     "--port", type=click.IntRange(1, 65535), default=5060, show_default=True, help="The UDP port of all three."
 )
 @click.option(
-    "--calls", type=click.IntRange(1, 100_000), default=250, show_default=True, help="Calls in each of the three parts."
+    "--calls", type=click.IntRange(1, 100_000), default=180, show_default=True, help="Calls in each of the three parts."
 )
 @click.option(
-    "--rate", type=click.FloatRange(0.1, 500), default=100, show_default=True, help="Calls placed in a second."
+    "--rate", type=click.FloatRange(0.1, 500), default=60, show_default=True, help="Calls placed in a second."
 )
 @click.option("--once", is_flag=True, help="End after the show instead of waiting for calls.")
 def command(*, port: int, calls: int, rate: float, once: bool) -> int:

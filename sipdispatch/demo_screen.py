@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 from rich.box import SIMPLE
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sipdispatch.demo_tally import Act, Tally, Target, wanted_share
 from sipdispatch.output import say
+from sipdispatch.printable import printable
 
 LOG_LINES = 4
 """Of the proxy, under the table."""
@@ -124,15 +125,4 @@ def _as_plain_text(table: Table) -> str:
     page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
     Console(file=page, width=PLAIN_WIDTH, color_system=None, force_terminal=False).print(table)
     page.seek(0)
-    return page.read()
-
-
-def printable(text: str) -> str:
-    """The text without anything that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
-
-
-def fields_as_text(event: Mapping[str, object]) -> str:
-    """A log event as one line: what it says, and its fields."""
-    fields = ", ".join(f"{key} {value}" for key, value in event.items() if key not in ("event", "level"))
-    return f"{event['event']}: {fields}" if fields else str(event["event"])
+    return "".join(f"{line.rstrip()}\n" for line in page)

@@ -56,7 +56,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
         listeners = _open(settings, stack)
         entries, problems = await read_list(settings.list_path, settings)
         if entries is None:
-            raise CommandError.of(*(_fault(problem) for problem in problems if problem.severity == "error"))
+            raise CommandError.of(*(fault_of(problem) for problem in problems if problem.severity == "error"))
         tell(problems)
         for warning in config.warnings:
             log.warning(str(warning))
@@ -156,7 +156,7 @@ def _open(settings: Proxy, stack: ExitStack) -> list[OpenListener]:
     """Open every listener, a wildcard as the node's addresses; raises CommandError with all that is wrong."""
     opened: list[OpenListener] = []
     faults: list[Fault] = []
-    for wanted in _expanded(settings.listen):
+    for wanted in expanded(settings.listen):
         try:
             one = open_listener(
                 wanted,
@@ -173,7 +173,8 @@ def _open(settings: Proxy, stack: ExitStack) -> list[OpenListener]:
     return opened
 
 
-def _expanded(wanted: Sequence[Listener]) -> list[Listener]:
+def expanded(wanted: Sequence[Listener]) -> list[Listener]:
+    """The listeners with each wildcard as the node's addresses; raises CommandError where it stands for none."""
     """The listeners with wildcards as the node's addresses; an address that is named besides keeps what it says."""
     named = {listener.address for listener in wanted}
     listeners = []
@@ -207,6 +208,7 @@ def _say_started(listeners: Sequence[OpenListener], upkeep: Upkeep, first_secret
     )
 
 
-def _fault(problem: Problem) -> Fault:
+def fault_of(problem: Problem) -> Fault:
+    """What is wrong with the list, for the command line."""
     where = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
     return Fault(problem.message, where, problem.hint)

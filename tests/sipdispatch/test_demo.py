@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -24,7 +25,8 @@ from tests.dispatcher.world import request
 from tests.peers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("--calls", "30", "--rate", "60")
+QUICK = ("--calls", "20", "--rate", "20")
+"""Little enough for a machine that is busy with other tests: one that cannot keep up makes the phone repeat itself."""
 SECONDS = 60.0
 """How long a test waits for what takes ten seconds on an idle machine."""
 
@@ -62,6 +64,7 @@ def shows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shows]:
         once = stack.enter_context(start(folder, "--once", "--port", str(ports[0])))
         terminal = stack.enter_context(start(folder, "--once", "--port", str(ports[1]), stdout=theirs))
         os.close(theirs)
+        screen = stack.enter_context(ThreadPoolExecutor()).submit(read_terminal, ours)
         interrupted = stack.enter_context(start(folder, "--once", "--port", str(ports[2])))
         staying = stack.enter_context(start(folder, "--port", str(ports[3])))
         for process in (once, terminal, interrupted, staying):
@@ -72,7 +75,7 @@ def shows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shows]:
         stop = interrupted.communicate(timeout=SECONDS)
         yield Shows(
             once=(*once_ended(once), *once.communicate(timeout=SECONDS)),
-            terminal=read_terminal(terminal, ours),
+            terminal=(terminal.wait(timeout=SECONDS), screen.result(), read_errors(terminal)),
             interrupted=(interrupted.returncode, *stop),
             staying=staying,
             staying_port=ports[3],
@@ -84,13 +87,18 @@ def once_ended(process: subprocess.Popen[str]) -> tuple[int]:
     return (process.wait(timeout=SECONDS),)
 
 
-def read_terminal(process: subprocess.Popen[str], ours: int) -> tuple[int, str, str]:
+def read_terminal(ours: int) -> str:
+    """All that is shown; it must be read at once, or the program waits for the terminal."""
     shown = b""
     with contextlib.suppress(OSError):  # Linux: EIO when the other side has been closed
         while piece := os.read(ours, 65536):
             shown += piece
+    return shown.decode()
+
+
+def read_errors(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
-    return process.wait(timeout=SECONDS), shown.decode(), process.stderr.read()
+    return process.stderr.read()
 
 
 def rows(output: str) -> dict[str, tuple[int, int]]:
@@ -110,9 +118,9 @@ def test_once_elsewhere_than_on_a_terminal(shows: Shows) -> None:
     status, output, errors = shows.once
     assert status == 0, output + errors
     counts = rows(output)
-    assert sum(counts["both answer"]) == 30
+    assert sum(counts["both answer"]) == 20
     assert counts["one killed"][0] == 0
-    assert counts["one killed"][1] >= 30
+    assert counts["one killed"][1] >= 20
     assert counts["back again"][0] > 0
     placed = sum(map(sum, counts.values()))
     assert f"{placed} calls placed, {placed} complete, 0 lost.\n" in output
@@ -134,7 +142,7 @@ def test_on_a_terminal_the_table_is_drawn_again_and_again(shows: Shows) -> None:
     assert (status, errors) == (0, "")
     assert output.count("share") > 20
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output).replace("\r", "")
-    assert sum(rows(plain)["back again"]) >= 30
+    assert sum(rows(plain)["back again"]) >= 20
     assert "proxy: a destination refuses" in plain
     assert re.search(r"\d+ calls placed, \d+ complete, 0 lost\.", plain)
 

@@ -113,7 +113,8 @@ async def test_nobody_answers(wire: Wire, autojump_clock: trio.testing.MockClock
         assert trio.current_time() - started == pytest.approx(demo_caller.GIVE_UP_S)
         nursery.cancel_scope.cancel()
     gaps = [round(later.at - earlier.at, 3) for earlier, later in pairwise(wire.sent)]
-    assert gaps == [0.5, 1.0, 2.0, 4.0]
+    assert gaps[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert set(gaps[4:]) == {4.0}
 
 
 def reply_to(invite: bytes, status: str, *fields: str) -> bytes:

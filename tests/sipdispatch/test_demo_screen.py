@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from sipdispatch.demo_caller import Ended
-from sipdispatch.demo_screen import Scene, Screen, fields_as_text, printable
+from sipdispatch.demo_screen import Scene, Screen
 from sipdispatch.demo_tally import Act, Tally, Target
 
 A = Target(("127.0.0.2", 5060), 70)
@@ -102,13 +102,3 @@ def test_an_abort_gives_the_terminal_back(scene: Scene) -> None:
     screen.open()
     screen.abort()
     assert "\x1b[?25h" in page.getvalue()
-
-
-def test_a_log_event_is_one_line() -> None:
-    assert fields_as_text({"event": "stopped", "level": "info"}) == "stopped"
-    event = {"event": "refused", "level": "info", "source": "192.0.2.1", "port": 5}
-    assert fields_as_text(event) == "refused: source 192.0.2.1, port 5"
-
-
-def test_nothing_is_printed_that_a_terminal_obeys() -> None:
-    assert printable("a\x1b\u009b\tж") == "a\\x1b\\x9b\\x09ж"

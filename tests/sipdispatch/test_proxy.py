@@ -138,13 +138,13 @@ def test_a_wildcard_is_the_nodes_addresses_and_a_named_one_keeps_its_advertise(
     )
     wildcard = Listener("udp", ("0.0.0.0", 5060))
     named = Listener("udp", ("192.0.2.10", 5060), ("sip.example.com", 5060))
-    assert proxy._expanded([wildcard, named]) == [Listener("udp", ("192.0.2.11", 5060)), named]
+    assert proxy.expanded([wildcard, named]) == [Listener("udp", ("192.0.2.11", 5060)), named]
 
 
 def test_a_wildcard_without_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipdispatch.proxy.expand_wildcard", lambda listener: ())
     with pytest.raises(CommandError, match="stands for no address"):
-        proxy._expanded([Listener("udp", ("::", 5060))])
+        proxy.expanded([Listener("udp", ("::", 5060))])
 
 
 def test_a_receive_buffer_that_is_smaller_than_wanted_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
