@@ -101,6 +101,12 @@ def test_the_edge_does_not_reach_a_named_destination_that_is_down() -> None:
     assert goes(here, request(uri="sip:8006@10.0.0.11"), PHONE) == SERVER_B
 
 
+def test_a_server_with_maddr_is_not_named() -> None:
+    here = node(SERVER_A, SERVER_B)
+    uri = f"sip:8006@10.0.0.11;maddr={SERVER_B[0]}"
+    assert {goes(here, request(uri=uri, call_id=f"c{number}"), PHONE) for number in range(20)} == {SERVER_A, SERVER_B}
+
+
 @pytest.mark.parametrize(
     "uri", ["sip:8006@10.0.0.11:5061", "sip:8006@10.0.0.77", "sip:x@10.0.0.11;maddr=10.0.0.77", "sips:8006@10.0.0.11"]
 )

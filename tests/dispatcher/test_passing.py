@@ -334,6 +334,7 @@ def test_popped_routes_make_no_difference_for_a_loop() -> None:
     [
         (b"branch=z9hG4bK", b"branch=z9hG4bKf"),
         (b";branch=z9hG4bK", b";branch=00hG4bK"),
+        (b";branch=z9hG4bK", b";branch="),
         (b"Call-ID: call-1@phone", b"Call-ID: call-2@phone"),
         (b"rport=40001;received=198.51.100.7", b"rport=40002;received=198.51.100.7"),
         (b";branch=z9hG4bK-1;rport=40001;received=198.51.100.7", b";branch=z9hG4bK-2"),
