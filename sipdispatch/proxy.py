@@ -14,13 +14,16 @@ import attrs
 import structlog
 import trio
 
+from dispatcher.counters import Counters
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
 from dispatcher.listener import Listener
+from dispatcher.outcome import DropReason, Refusal
 from dispatcher.problem import Problem
 from dispatcher.recent import RecentChoices
 from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
+from dispatcher.sending import SendOutcome
 from dispatcher.service import Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import ListenError, OpenListener, open_listener
@@ -87,8 +90,19 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             task_status.started(service)
             await service.serve()
             nursery.cancel_scope.cancel()
-    counters = service.counters
-    log.info("stopped", received=counters.received, forwarded=counters.forwarded)
+    log.info("stopped", **sums(service.counters))
+
+
+def sums(counters: Counters) -> dict[str, object]:
+    """What has been done with all that came in, for the log; reasons that never occurred are left out."""
+    return {
+        "received": counters.received,
+        "forwarded": counters.forwarded,
+        "answered": {str(status): count for status, count in sorted(counters.answered.items())},
+        "refused": {refusal.value: counters.refused[refusal] for refusal in Refusal if counters.refused[refusal]},
+        "dropped": {reason.label: counters.dropped[reason] for reason in DropReason if counters.dropped[reason]},
+        "unsent": {outcome.label: counters.unsent[outcome] for outcome in SendOutcome if counters.unsent[outcome]},
+    }
 
 
 def policy_of(settings: Proxy) -> Policy:
@@ -174,8 +188,10 @@ def _open(settings: Proxy, stack: ExitStack) -> list[OpenListener]:
 
 
 def expanded(wanted: Sequence[Listener]) -> list[Listener]:
-    """The listeners with each wildcard as the node's addresses; raises CommandError where it stands for none."""
-    """The listeners with wildcards as the node's addresses; an address that is named besides keeps what it says."""
+    """The listeners with wildcards as the node's addresses; an address that is named besides keeps what it says.
+
+    Raises CommandError where a wildcard stands for no address.
+    """
     named = {listener.address for listener in wanted}
     listeners = []
     for listener in wanted:

@@ -11,7 +11,10 @@ import pytest
 import structlog.testing
 import trio
 
+from dispatcher.counters import Counters
 from dispatcher.listener import Listener
+from dispatcher.outcome import DropReason, Refusal
+from dispatcher.sending import SendOutcome
 from dispatcher.service import Service
 from dispatcher.slots import TABLE_SIZE
 from sipdispatch import proxy
@@ -159,3 +162,20 @@ def test_a_receive_buffer_that_is_smaller_than_wanted_is_said(monkeypatch: pytes
     with structlog.testing.capture_logs() as logged:
         trio.run(stopped)
     assert any("receive buffer" in entry["event"] for entry in logged)
+
+
+def test_the_last_line_of_the_log_says_what_became_of_everything() -> None:
+    counters = Counters(received=9, forwarded=4)
+    counters.answered[503] += 2
+    counters.answered[200] += 1
+    counters.refused[Refusal.NO_DESTINATION] += 2
+    counters.dropped[DropReason.KEEPALIVE] += 1
+    counters.unsent[SendOutcome.REFUSED] += 1
+    assert proxy.sums(counters) == {
+        "received": 9,
+        "forwarded": 4,
+        "answered": {"200": 1, "503": 2},
+        "refused": {"no_destination": 2},
+        "dropped": {"keepalive": 1},
+        "unsent": {"refused": 1},
+    }
