@@ -18,11 +18,14 @@ _VIA = re.compile(
     rb"(?:[ \t]*+:[ \t]*+([0-9]{1,5}))?(" + PARAMS + rb")",
     re.DOTALL,
 )
+_RPORT = rb"(?:=([0-9]{1,5}))?"
+_RECEIVED = rb"(?:;received=([0-9.]++))?"
 _COMMON = re.compile(
-    rb"SIP/2\.0/([A-Z]++) ([A-Za-z0-9_][A-Za-z0-9_.-]*+)(?::([0-9]{1,5}))?;branch=(" + TOKEN + rb")"
-    rb"(?:;rport(?:=([0-9]{1,5}))?())?(?:;received=([0-9.]++))?(?:;l=([0-9a-f]++))?(?:;i=([0-9a-f]++))?"
+    rb"SIP/2\.0/([A-Z]++) ([A-Za-z0-9_][A-Za-z0-9_.-]*+)(?::([0-9]{1,5}))?"
+    rb"(?:;branch=(" + TOKEN + rb")(?:;rport" + _RPORT + rb"())?" + _RECEIVED + rb"|"
+    rb";rport" + _RPORT + _RECEIVED + rb";branch=(" + TOKEN + rb"))(?:;l=([0-9a-f]++))?(?:;i=([0-9a-f]++))?"
 )
-"""What most phones write, what it is after we have stamped it, and our own."""
+"""What phones and servers write, what it is after we have stamped it, and our own."""
 
 _OURS = (b"l", b"i")
 
@@ -85,7 +88,11 @@ def parse_via(text: bytes) -> Via:
 
 
 def _read_common(match: re.Match[bytes]) -> Via:
-    transport, host, port, branch, rport, asked, received, loop, arrival = match.groups()
+    transport, host, port, branch, rport, asked, received, rport_first, received_first, last, loop, arrival = (
+        match.groups()
+    )
+    if branch is None:
+        branch, rport, asked, received = last, rport_first, b"", received_first
     if rport is not None:
         _check_rport(rport)
     ours = b"" if loop is None else b"l=" + loop + b";"
