@@ -124,7 +124,6 @@ async def _follow(
 def _notes(config: Config, account: Account, secrets: Secrets, arriving: Arriving) -> list[str]:
     """What the reader should know of the answer."""
     notes: list[str] = []
-    message = account.message
     if isinstance(account.outcome, Reply) and account.fault and says_line_feeds_only(arriving.datagram):
         notes.append(
             "the file has line feeds only, where SIP has carriage returns before them: was it saved as it came?"
@@ -138,11 +137,8 @@ def _notes(config: Config, account: Account, secrets: Secrets, arriving: Arrivin
     if choice is not None and isinstance(account.outcome, Forward):
         if "call_id" in arriving.assumed and choice.used.kind in _CALL_ID_KINDS:
             notes.append("another Call-ID may go elsewhere: give the one that you mean with --call-id")
-        if message is not None and message.method != b"REGISTER":
-            notes.append(
-                "a request with a Call-ID that the proxy has seen in the last three minutes goes where that went"
-            )
-        notes.append("a destination that has just refused is avoided by the running proxy, which is not asked here")
+        keeps = "" if choice.is_register else "keeps a Call-ID of the last three minutes where it went, and "
+        notes.append(f"the running proxy, which is not asked, {keeps}avoids a destination that has just refused")
     return notes
 
 

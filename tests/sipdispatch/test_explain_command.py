@@ -95,10 +95,8 @@ def test_a_call_id(explain: Explain, folder: Path) -> None:
             "             2. sip:192.0.2.22  up  weight 50  comes next when those before it cannot\n"
             "outcome     forwarded to 192.0.2.21:5060 (sip:192.0.2.21), from udp:192.0.2.10:5060\n"
             f"secret      {fingerprint}, of {folder}/state/secret\n"
-            "note        a request with a Call-ID that the proxy has seen in the last three minutes\n"
-            "            goes where that went\n"
-            "note        a destination that has just refused is avoided by the running proxy, which\n"
-            "            is not asked here\n"
+            "note        the running proxy, which is not asked, keeps a Call-ID of the last three\n"
+            "            minutes where it went, and avoids a destination that has just refused\n"
         ),
         "",
     )
