@@ -208,6 +208,10 @@ class Callers:
             count += wanted
         return count
 
+    def retransmissions(self) -> int:
+        """How many requests the callers had to send again."""
+        return sum(caller.statistics().retransmissions for caller, *_ in self._running)
+
 
 def check(farm: Farm, named: str, count: int) -> Mapping[str, Call]:
     """The calls of the callers with this name, when all of them are there whole, each at one server alone."""

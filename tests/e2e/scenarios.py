@@ -31,6 +31,11 @@ a=rtpmap:0 PCMU/8000
 """
 _EMPTY = "Content-Length: 0\n"
 
+# Where the other end must not be sought: the caller is behind a NAT, this address of the server is in no list.  Only by
+# the proxy's Record-Route do the requests of the dialog find their way.
+_CALLERS_CONTACT = "Contact: <sip:caller-[call_number]@10.0.0.1:5060>\n"
+_UNLISTED_CONTACT = "Contact: <sip:server@192.0.2.99:5060>\n"
+
 
 @attrs.frozen
 class Kind:
@@ -91,7 +96,7 @@ def _invite(kind: str) -> str:
     return (
         f"INVITE sip:{kind}-[call_number]@[remote_ip]:[remote_port] SIP/2.0\n"
         + _from_caller(kind, "1 INVITE", to_tag="")
-        + "Contact: <sip:caller-[call_number]@[local_ip]:[local_port]>\n"
+        + _CALLERS_CONTACT
         + _SDP
     )
 
@@ -116,7 +121,7 @@ def _ack_of_failure(kind: str) -> str:
 def _within(kind: str, cseq: str, body: str = _EMPTY) -> str:
     """A request of the caller inside the dialog."""
     method = cseq.split()[1]
-    contact = "Contact: <sip:caller-[call_number]@[local_ip]:[local_port]>\n" if method == "INVITE" else ""
+    contact = _CALLERS_CONTACT if method == "INVITE" else ""
     head = _from_caller(kind, cseq, branch=cseq.replace(" ", ""), routes="[routes]\n")
     return f"{method} [next_url] SIP/2.0\n{head}{contact}{body}"
 
@@ -130,8 +135,16 @@ def _from_caller(kind: str, cseq: str, *, branch: str = "1", routes: str = "", t
     )
 
 
-def _answer(status: str, body: str = _EMPTY, *, tag: str = "", cseq: str = "[last_CSeq:]") -> str:
-    contact = "" if status[0] > "2" else "Contact: <sip:[local_ip]:[local_port]>\n"
+def _answer(
+    status: str,
+    body: str = _EMPTY,
+    *,
+    tag: str = "",
+    cseq: str = "[last_CSeq:]",
+    contact: str = "Contact: <sip:[local_ip]:[local_port]>\n",
+) -> str:
+    if status[0] > "2":
+        contact = ""
     return (
         f"SIP/2.0 {status}\n[last_Via:]\n[last_Record-Route:]\n[last_From:]\n[last_To:]{tag}\n[last_Call-ID:]\n{cseq}\n"
         + contact
@@ -244,10 +257,15 @@ def _flow(kind: str, *steps: str) -> str:
     return f'<label id="{kind}"/>\n' + "".join(steps) + over
 
 
-def _accept(provisional: str = "180 Ringing", ack: str = _receive("ACK")) -> str:
+def _accept(
+    provisional: str = "180 Ringing",
+    ack: str = _receive("ACK"),
+    contact: str = "Contact: <sip:[local_ip]:[local_port]>\n",
+) -> str:
     """Ring and answer."""
     body = _EMPTY if provisional.startswith("180") else _SDP
-    return _send(_answer(provisional, body, tag=_TAG)) + _send(_answer("200 OK", _SDP, tag=_TAG), _AGAIN) + ack
+    ringing = _send(_answer(provisional, body, tag=_TAG, contact=contact))
+    return ringing + _send(_answer("200 OK", _SDP, tag=_TAG, contact=contact), _AGAIN) + ack
 
 
 _OK = _send(_answer("200 OK"))
@@ -258,8 +276,8 @@ _FLOWS = {
     "early": _flow("early", _accept("183 Session Progress"), _receive("BYE"), _OK),
     "again": _flow(
         "again",
-        _accept(),
-        *(_receive("INVITE"), _send(_answer("200 OK", _SDP), _AGAIN), _receive("ACK")),
+        _accept(contact=_UNLISTED_CONTACT),
+        *(_receive("INVITE"), _send(_answer("200 OK", _SDP, contact=_UNLISTED_CONTACT), _AGAIN), _receive("ACK")),
         *(_receive("BYE"), _OK),
     ),
     "resent": _flow(
@@ -276,7 +294,11 @@ _FLOWS = {
         _receive("ACK"),
     ),
     "busy": _flow("busy", _send(_answer("486 Busy Here", tag=_TAG), _AGAIN), _receive("ACK")),
-    "hungup": _flow("hungup", _accept(ack=_CAPTURING_ACK), _send(_BYE_OF_SERVER, _AGAIN), _receive("200")),
+    "hungup": _flow(
+        "hungup",
+        _accept(ack=_CAPTURING_ACK, contact=_UNLISTED_CONTACT),
+        *(_pause(LATE_MS), _send(_BYE_OF_SERVER, _AGAIN), _receive("200")),
+    ),
 }
 """Whatever has no flow of its own gets that of `plain`."""
 
