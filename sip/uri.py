@@ -27,8 +27,8 @@ _SIP_URI = re.compile(
     rb"(?:(" + _USER + rb")(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*+))?@)?"
     rb"(" + HOST + rb")"
     rb"(?::([0-9]{1,5}))?"
-    rb"((?:;[^;?\x00-\x20\"<>\x7f]*+)*)"
-    rb"(?:\?([^\x00-\x20\"<>\x7f]*+))?"
+    rb"((?:;[^;?@\x00-\x20\"<>\x7f]*+)*)"  # an '@' there would move the host for whoever takes what is before it for
+    rb"(?:\?([^@\x00-\x20\"<>\x7f]*+))?"  # the user, as in `sip:a:1;b@c`
 )
 _HOST = re.compile(HOST)
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"

@@ -74,6 +74,7 @@ REFUSED = {
     "a blank behind the version": datagram(START + b" "),
     "a method of a reply": datagram(b"SIP/2.0 sip:a SIP/2.0"),
     "two hosts": datagram(b"INVITE sip:8006@192.0.2.1@evil.example SIP/2.0"),
+    "a second host among the parameters": datagram(b"INVITE sip:192.0.2.1:5060;x=1@evil.example SIP/2.0"),
     "angle brackets": datagram(b"INVITE <sip:8006@192.0.2.1> SIP/2.0"),
     "header fields in the URI": datagram(b"INVITE sip:8006@192.0.2.1?Route=%3Csip:evil%3E SIP/2.0"),
     "maddr twice": datagram(b"INVITE sip:8006@192.0.2.1;maddr=192.0.2.1;maddr=192.0.2.66 SIP/2.0"),

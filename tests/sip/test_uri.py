@@ -59,6 +59,8 @@ def test_a_uri_is_its_pieces(text: bytes, pieces: dict[str, object]) -> None:
         (b"sip:b\x00", "Malformed SIP URI"),
         (b"sip:b;x=\x7f", "Malformed SIP URI"),
         (b'sip:b;x="y"', "Malformed SIP URI"),
+        (b"sip:b:1;x=y@c", "Malformed SIP URI"),
+        (b"sip:b:1?x=y@c", "Malformed SIP URI"),
         (b"sip:b?x=<y>", "Malformed SIP URI"),
         (b"sip:\xc3\xa4@b", "Malformed SIP URI"),
         (b"tel:+1", "Malformed SIP URI"),
