@@ -31,7 +31,7 @@ ports = st.sampled_from(("", "", ":5060", ":5080", ":40001", ":0", ":65536"))
 tokens = st.sampled_from([token for token, _, _ in HARVEST.tokens])
 users = st.sampled_from(("", "v@", "s@", "10.0.0.11;x@", "v:p@", "%40@")) | tokens.map("{}@".format)
 params = st.lists(
-    st.sampled_from(("lr", "LR=on", "transport=udp", "transport=tcp", "x=@y", "user=phone", "m%61ddr=198.51.100.7"))
+    st.sampled_from(("lr", "LR=on", "transport=udp", "transport=tcp", "x=%40y", "user=phone", "m%61ddr=198.51.100.7"))
     | hosts.map("maddr={}".format),
     max_size=2,
 ).map(lambda names: "".join(f";{name}" for name in names))
