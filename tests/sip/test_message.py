@@ -64,7 +64,10 @@ def test_an_unedited_message_leaves_byte_for_byte_as_it_came(written: bytes) -> 
 @pytest.mark.parametrize("eol", [b"\r\n", b"\n"])
 def test_line_ends_before_the_start_line_are_skipped(first: bytes, eol: bytes) -> None:
     """RFC 3261 7.5."""
-    assert Message.parse(first + datagram(eol=eol)).to_bytes() == datagram(eol=eol)
+    written = datagram(b"~ sip:a SIP/2.0", extra=(b"Subject: a" + eol + b" b",), eol=eol)
+    message = Message.parse(first + written)
+    assert message.to_bytes() == written
+    assert (message.method, message.eol, message.lines[-1]) == (b"~", eol, b"Subject: a" + eol + b" b")
 
 
 @pytest.mark.parametrize("eol", [b"\r\n", b"\n"])
@@ -75,6 +78,13 @@ def test_a_field_goes_on_in_lines_that_begin_with_white_space(eol: bytes) -> Non
     assert message.lines[-2:] == [folded, b"X: y"]
     assert message.value(b"subject") == b"I know you're there, pick up the phone"
     assert message.eol == eol
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\t"])
+@pytest.mark.parametrize("eol", [b"\r\n", b"\n"])
+def test_a_blank_or_a_tab_makes_a_fold(blank: bytes, eol: bytes) -> None:
+    message = Message.parse(datagram(extra=(b"Subject: a" + eol + blank + b"b: c",), eol=eol))
+    assert message.value(b"subject") == b"a b: c"
 
 
 def test_lines_of_a_mixed_message_keep_their_own_carriage_return() -> None:
@@ -153,6 +163,7 @@ def test_a_null_may_stand_in_a_quoted_pair_and_in_a_body() -> None:
         (b"\t x\t", b"x"),
         (b" a \r\n \t b", b"a b"),
         (b" a\n b\r", b"a b"),
+        (b"~\n ~\r\n ~", b"~ ~ ~"),
         (b"\r\n x", b"x"),
         (b"a\r\n \r\n b", b"a  b"),
         (b"", b""),
