@@ -62,7 +62,8 @@ _RANKINGS = {
     Kind.TIERS: Ranking.TIERS,
     Kind.PRIORITY: Ranking.PRIORITY,
 }
-_SOFT = frozenset((Kind.ROUND_ROBIN, Kind.RANDOM))
+_SOFT = frozenset((Kind.ROUND_ROBIN, Kind.RANDOM, Kind.AUTH_USER, Kind.HEADER))
+"""The last two because CANCEL and the ACK to a failure need not carry what their INVITE was keyed on."""
 _NEEDS_PROBES = {"call-load": 10, "latency": 13}
 _NEVER = {
     12: "parallel (12) forks, which a stateless proxy must not do (RFC 3261 16.11)",

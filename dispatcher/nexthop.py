@@ -9,6 +9,7 @@ from __future__ import annotations
 import attrs
 
 from dispatcher.choice import Chance, Recent, dispatch
+from dispatcher.names import can_be_sent_to
 from dispatcher.nat import is_behind_nat
 from dispatcher.outcome import Refusal
 from dispatcher.received import Received
@@ -196,7 +197,7 @@ def _address_of(snapshot: Snapshot, routes: RouteSet, names: Names) -> Address |
     host = (target.param("maddr") or target.host).lower().strip("[]")
     literal = numeric(host)
     if literal is not None:
-        return literal, target.port or target.default_port
+        return (literal, target.port or target.default_port) if can_be_sent_to(literal) else None
     addresses = names(host, target.port, target.transport)
     if addresses is None:
         raise NameNeeded(host, target.port, target.transport)

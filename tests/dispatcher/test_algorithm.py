@@ -110,7 +110,12 @@ def test_the_table_is_the_rankings(name: str, ranking: Ranking) -> None:
 
 
 def test_soft_are_those_that_only_memory_keeps_together() -> None:
-    assert {kind for kind in Kind if Algorithm(kind).soft} == {Kind.ROUND_ROBIN, Kind.RANDOM}
+    assert {kind for kind in Kind if Algorithm(kind).soft} == {
+        Kind.ROUND_ROBIN,
+        Kind.RANDOM,
+        Kind.AUTH_USER,
+        Kind.HEADER,
+    }
 
 
 def test_a_register_is_keyed_where_turns_or_chance_would_part_challenge_and_answer() -> None:

@@ -448,3 +448,11 @@ def test_without_an_outer_listener_the_inner_one_takes_a_call_to_a_carrier() -> 
 def test_a_destination_of_a_family_without_a_listener_is_our_failure() -> None:
     here = Node(make_snapshot(("2001:db8:c::1", 5060)))
     assert here.refusal(request(), PHONE) == (500, Refusal.NO_LISTENER)
+
+
+@pytest.mark.parametrize(
+    "host", ["224.0.1.75", "255.255.255.255", "0.0.0.0", "[ff02::1]", "[::]", "[::ffff:192.0.2.5]"]
+)
+def test_the_core_sends_to_one_node_and_never_to_a_group_or_to_nowhere(host: str) -> None:
+    node = Node(make_snapshot(SERVER_A, listeners=(VIP, VIP6)))
+    assert node.refusal(request(uri=f"sip:1@{host}", via="10.0.0.11:5060"), SERVER_A) == (500, Refusal.UNRESOLVED)
