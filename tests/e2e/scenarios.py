@@ -92,6 +92,21 @@ _AGAIN = 'retrans="500"'
 """Sent again after T1, 2 T1 and so on until the next message comes."""
 
 
+def _ask(text: str, name: str) -> str:
+    """A request of the caller that begins a transaction, by which its answers are known."""
+    return _send(text, f'{_AGAIN} start_txn="{name}"')
+
+
+def _hear(code: str, name: str, attributes: str = "") -> str:
+    """An answer in the transaction: without it SIPp takes an INVITE's second 200 for that of the BYE."""
+    return _receive(code, f'response_txn="{name}" {attributes}')
+
+
+def _acknowledge(text: str, name: str = "invite") -> str:
+    """The ACK of a transaction; it goes out again whenever the answer comes again."""
+    return _send(text, f'ack_txn="{name}"')
+
+
 def _invite(kind: str) -> str:
     return (
         f"INVITE sip:{kind}-[call_number]@[remote_ip]:[remote_port] SIP/2.0\n"
@@ -158,50 +173,50 @@ def _answer(
 
 def _answered(kind: str, between: str = _pause(TALK_MS), provisional: str = "180") -> str:
     """INVITE to ACK, then `between`, then BYE."""
-    return _up(kind, provisional) + _send(_within(kind, "1 ACK")) + between + _bye(kind)
+    return _up(kind, provisional) + _acknowledge(_within(kind, "1 ACK")) + between + _bye(kind)
 
 
 def _up(kind: str, provisional: str = "180") -> str:
-    return _send(_invite(kind), _AGAIN) + _receive(provisional) + _receive("200", 'rrs="true"')
+    return _ask(_invite(kind), "invite") + _hear(provisional, "invite") + _hear("200", "invite", 'rrs="true"')
 
 
 def _bye(kind: str) -> str:
-    return _send(_within(kind, "9 BYE"), _AGAIN) + _receive("200")
+    return _ask(_within(kind, "9 BYE"), "bye") + _hear("200", "bye")
 
 
 def _resent() -> str:
     """The server lets INVITE and BYE wait for longer than T1, so that each comes again, as if its answer was lost."""
-    answered = _receive("200", 'rrs="true"') + _send(_within("resent", "1 ACK")) + _pause(TALK_MS)
-    return _send(_invite("resent"), _AGAIN) + answered + _bye("resent")
+    answered = _hear("200", "invite", 'rrs="true"') + _acknowledge(_within("resent", "1 ACK")) + _pause(TALK_MS)
+    return _ask(_invite("resent"), "invite") + answered + _bye("resent")
 
 
 def _cancelled() -> str:
     return (
-        _send(_invite("cancelled"), _AGAIN)
-        + _receive("180")
+        _ask(_invite("cancelled"), "invite")
+        + _hear("180", "invite")
         + _pause(TALK_MS)
-        + _send(_cancel("cancelled"), _AGAIN)
-        + _receive("200")
-        + _receive("487")
-        + _send(_ack_of_failure("cancelled"))
+        + _ask(_cancel("cancelled"), "cancel")
+        + _hear("200", "cancel")
+        + _hear("487", "invite")
+        + _acknowledge(_ack_of_failure("cancelled"))
     )
 
 
 def _busy() -> str:
-    return _send(_invite("busy"), _AGAIN) + _receive("486") + _send(_ack_of_failure("busy"))
+    return _ask(_invite("busy"), "invite") + _hear("486", "invite") + _acknowledge(_ack_of_failure("busy"))
 
 
 def _hung_up() -> str:
     answer = _answer("200 OK")
-    return _up("hungup") + _send(_within("hungup", "1 ACK")) + _receive("BYE") + _send(answer)
+    return _up("hungup") + _acknowledge(_within("hungup", "1 ACK")) + _receive("BYE") + _send(answer)
 
 
 def _again() -> str:
     """A re-INVITE, as for hold."""
     between = (
-        _send(_within("again", "2 INVITE", _SDP), _AGAIN)
-        + _receive("200")
-        + _send(_within("again", "2 ACK"))
+        _ask(_within("again", "2 INVITE", _SDP), "again")
+        + _hear("200", "again")
+        + _acknowledge(_within("again", "2 ACK"), "again")
         + _pause(TALK_MS)
     )
     return _answered("again", _pause(TALK_MS) + between)
@@ -209,7 +224,8 @@ def _again() -> str:
 
 def _slow() -> str:
     """The first 200 counts as lost: the ACK waits until the server has sent it again."""
-    return _up("slow") + _pause(LATE_MS) + _send(_within("slow", "1 ACK")) + _pause(TALK_MS) + _bye("slow")
+    up = _up("slow") + _pause(LATE_MS)
+    return up + _acknowledge(_within("slow", "1 ACK")) + _pause(TALK_MS) + _bye("slow")
 
 
 def _kind(caller: str, server_hears: str, caller_hears: str) -> Kind:

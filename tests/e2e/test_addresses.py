@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,32 +21,19 @@ IPV4, IPV6 = "127.0.0.10", "::1"
 
 
 @pytest.mark.peers
-def test_an_ipv6_phone_calls_an_ipv4_server_and_either_hangs_up(tmp_path: Path) -> None:
-    """Each side knows the proxy by another address: two Record-Routes, and requests of the dialog from both ends."""
+def test_phones_and_servers_of_both_families_call_each_other_and_either_hangs_up(tmp_path: Path) -> None:
+    """Every kind of call between every two families; where they differ there are two Record-Routes."""
     inner, outer = (IPV4, free_port(IPV4)), (IPV6, free_port(IPV6))
     listen = [f"udp:{inner[0]}:{inner[1]}", f"udp:[{outer[0]}]:{outer[1]}"]
-    with Farm(tmp_path / "farm") as farm:
+    with Farm(tmp_path / "farm", ("127.0.0.21", IPV6)) as farm:
         list_text = farm.line(0) + farm.line(1)
         with Proxy(listen, list_text, directory=tmp_path / "proxy"), Callers(tmp_path / "callers") as callers:
-            callers.start("six", KINDS, outer, address=IPV6, calls=5, rate=20)
-            callers.start("four", KINDS, inner, address="127.0.0.31", calls=5, rate=20)
+            callers.start("six", KINDS, outer, address=IPV6, calls=10, rate=20)
+            callers.start("four", KINDS, inner, address="127.0.0.31", calls=10, rate=20)
             count = callers.finish()
-        calls = check(farm, "", count)
-    assert count == 2 * 5 * len(KINDS)
-    assert {place for call in calls.values() for place in call.servers} == {0, 1}
-
-
-@pytest.mark.peers
-def test_a_call_over_ipv6_alone(tmp_path: Path) -> None:
-    target = IPV6, free_port(IPV6)
-    with Farm(tmp_path / "farm", (IPV6,)) as farm:
-        with (
-            Proxy([f"udp:[{target[0]}]:{target[1]}"], farm.line(0), directory=tmp_path / "proxy"),
-            Callers(tmp_path / "callers") as callers,
-        ):
-            callers.start("six", KINDS, target, address=IPV6, calls=5, rate=20)
-            count = callers.finish()
-        check(farm, "six", count)
+        for name in ("six", "four"):
+            calls = check(farm, name, count // 2).values()
+            assert {(call.kind, place) for call in calls for place in call.servers} == set(product(KINDS, (0, 1)))
 
 
 def test_each_side_is_given_a_route_in_its_own_family(tmp_path: Path) -> None:

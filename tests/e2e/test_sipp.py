@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from sip.uri import Address
 from tests.e2e.calls import SERVERS, Callers, Farm, check, shares, tolerance
 from tests.e2e.proxy import Proxy
 from tests.e2e.scenarios import KINDS
@@ -48,22 +49,31 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             yield Stage(farm, proxy, targets)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.7])
-def test_two_thousand_calls_at_two_hundred_a_second_are_shared_by_weight(tmp_path: Path, share: float) -> None:
-    count, rate = 2000, 200
-    target = (PROXY, free_port(PROXY))
-    listen = f"udp:{target[0]}:{target[1]}"
+def test_two_thousand_calls_at_two_hundred_a_second_are_shared_by_weight(tmp_path: Path) -> None:
+    """Half of them by weights of 50 and 50, half by 70 and 30, at the same time and to the same two servers."""
+    halves, seventy = (PROXY, free_port(PROXY)), (PROXY, free_port(PROXY))
+    count, rate = 1000, 100  # of each
+    rule = f'[[proxy.route]]\nlistener = "{listen(seventy)}"\nset = 2\n'
     with Farm(tmp_path / "farm") as farm:
-        list_text = farm.line(0, weight=round(100 * share)) + farm.line(1, weight=round(100 * (1 - share)))
+        list_text = "".join(
+            farm.line(place, set_id=set_id, weight=weight)
+            for set_id, place, weight in ((1, 0, 50), (1, 1, 50), (2, 0, 70), (2, 1, 30))
+        )
         with (
-            Proxy([listen], list_text, directory=tmp_path / "proxy"),
+            Proxy([listen(halves), listen(seventy)], list_text, directory=tmp_path / "proxy", settings=rule),
             Callers(tmp_path / "callers") as callers,
         ):
-            callers.start("weighed", ["plain"], target, address=EDGE, calls=count, rate=rate)
-            callers.finish()
-            had = shares(check(farm, "weighed", count).values())
-    print(dict(had), f"tolerance {tolerance(count, share):.0f}")
-    assert abs(had[0] - count * share) <= tolerance(count, share)
+            callers.start("halves", ["plain"], halves, address=EDGE, calls=count, rate=rate)
+            callers.start("seventy", ["plain"], seventy, address=EDGE, calls=count, rate=rate)
+            assert callers.finish() == 2 * count
+        for name, share in (("halves", 0.5), ("seventy", 0.7)):
+            had = shares(check(farm, name, count).values())
+            print(name, dict(had), f"{share * count:.0f} +- {tolerance(count, share):.0f}")
+            assert abs(had[0] - count * share) <= tolerance(count, share)
+
+
+def listen(address: Address) -> str:
+    return f"udp:{address[0]}:{address[1]}"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

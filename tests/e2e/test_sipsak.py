@@ -17,7 +17,7 @@ from tests.peers.sipsak import sipsak
 pytestmark = pytest.mark.peers
 
 PROXY = "127.0.0.10"
-FLOOD = 50_000
+FLOOD = 20_000
 QUICK = ("-Z", "20")
 """T1 of 20 ms in place of 500, so that sipsak gives up on silence after 1.4 s and not after 35."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -130,7 +131,8 @@ class Traffic:
         self._proxy = proxy
         self._uris = uris
         self._rate = rate
-        self._sending = True
+        self._ending = threading.Event()
+        self._ended = threading.Event()
         self._running = True
         self._thread = threading.Thread(target=self._run)
 
@@ -152,9 +154,9 @@ class Traffic:
 
         Exactly once each; how many they were.
         """
-        self._sending = False
-        sent = range(self.sent) if numbers is None else numbers
-        wanted = Counter(sent)
+        self._ending.set()
+        assert self._ended.wait(5.0)
+        wanted = Counter(range(self.sent) if numbers is None else numbers)
         with contextlib.suppress(AssertionError):
             wait_until(lambda: self.answered >= wanted, "the last answers", seconds=2.0, failure=AssertionError)
         arrived = servers.arrived()
@@ -167,7 +169,10 @@ class Traffic:
         own = address_of(self._client)
         begun = time.monotonic()
         while self._running:
-            due = begun + self.sent / self._rate if self._sending else float("inf")
+            due = begun + self.sent / self._rate
+            if self._ending.is_set():
+                due = math.inf
+                self._ended.set()
             pause = max(0.0, min(due - time.monotonic(), POLL_SECONDS))
             if select.select((self._client,), (), (), pause)[0]:
                 for raw, _ in read_all(self._client):
