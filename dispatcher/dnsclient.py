@@ -119,6 +119,9 @@ class DnsClient:
                 return Failure(FailureKind.TIMEOUT)
             except (dns.exception.DNSException, OSError, ValueError) as error:
                 return Failure(FailureKind.SERVER_FAILURE, str(error))
+            except ImportError as error:
+                # dnspython loads parts of itself late, and by then it may have been upgraded on the disk.
+                return Failure(FailureKind.NO_LIBRARY, f"{type(error).__name__}: {error}")
             return _Records(tuple(answer.rrset or ()), answer.chaining_result.minimum_ttl)
         return Failure(FailureKind.TIMEOUT)
 

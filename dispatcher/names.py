@@ -54,6 +54,7 @@ class FailureKind(enum.Enum):
     TIMEOUT = ("timeout", "the name servers do not answer")
     SERVER_FAILURE = ("server_failure", "the name servers answer with an error")
     NO_RESOLVER = ("no_resolver", "no name server is configured")
+    NO_LIBRARY = ("no_library", "the DNS library cannot be loaded: install it again, then restart the program")
     BAD_NAME = ("bad_name", "it is not a host name")
     TOO_MANY = ("too_many", "there are too many names")
     PENDING = ("pending", "it is still being looked up")

@@ -149,7 +149,10 @@ class Resolver:
     async def _configured(self) -> DnsClient | Failure:
         """The client for the name servers of now."""
         if self._client_class is None:
-            self._client_class = await trio.to_thread.run_sync(_load_client)
+            loaded = await trio.to_thread.run_sync(_load_client)
+            if isinstance(loaded, Failure):
+                return loaded
+            self._client_class = loaded
         state = None if self._nameservers else signature(self._resolv_conf)
         if self._client is None or state != self._client_of:
             self._client_of = state
@@ -160,9 +163,12 @@ class Resolver:
         return self._client
 
 
-def _load_client() -> type[DnsClient]:
-    from dispatcher.dnsclient import DnsClient  # noqa: PLC0415 - a list of numeric addresses never pays for dnspython
-
+def _load_client() -> type[DnsClient] | Failure:
+    """The class, or why there is none: an environment that is upgraded under a running program may lack anything."""
+    try:
+        from dispatcher.dnsclient import DnsClient  # noqa: PLC0415 - a list of numeric addresses pays for no dnspython
+    except Exception as error:  # noqa: BLE001 - half a library fails in its own way
+        return Failure(FailureKind.NO_LIBRARY, f"{type(error).__name__}: {error}")
     return DnsClient
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import dns.resolver
 import pytest
@@ -360,6 +360,38 @@ async def test_resolv_conf_is_read_again_when_it_has_changed(port_of: DnsServer,
     assert await addresses(resolver, "pbx.example", 5060) == (("192.0.2.1", 5060),)
     conf.unlink()
     assert await failure(resolver, "pbx.example", 5060) is FailureKind.NO_RESOLVER
+
+
+@pytest.mark.parametrize("half", [False, True])
+async def test_a_library_that_cannot_be_loaded_is_a_failure_until_it_can(
+    monkeypatch: pytest.MonkeyPatch, server: DnsServer, resolver: Resolver, *, half: bool
+) -> None:
+    """As when the environment is upgraded under a running program."""
+
+    class Half(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(name)
+
+    server.add("pbx.example", "A", "192.0.2.1")
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "dispatcher.dnsclient", Half("dispatcher.dnsclient") if half else None)
+        outcome = await resolver.ask(lookup("pbx.example", 5060, "udp"))
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.NO_LIBRARY
+    assert outcome.detail.startswith(("ModuleNotFoundError: ", "ImportError: "))
+    assert not outcome.kind.is_answer, "the last addresses stay"
+    assert await addresses(resolver, "pbx.example", 5060) == (("192.0.2.1", 5060),)
+
+
+async def test_a_library_that_loses_a_part_later_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, server: DnsServer, resolver: Resolver
+) -> None:
+    async def resolve(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ImportError("dns.rdtypes.ANY.CNAME")
+
+    monkeypatch.setattr("dns.asyncresolver.Resolver.resolve", resolve)
+    assert await failure(resolver, "pbx.example", 5060) is FailureKind.NO_LIBRARY
 
 
 def test_dnspython_is_not_loaded_for_numeric_addresses() -> None:
