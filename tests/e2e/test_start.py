@@ -173,7 +173,7 @@ def test_names_in_the_list_are_found_in_the_hosts_file_and_in_the_dns(host: Name
         servers += [stack.enter_context(inside(host, f"127.0.0.{last}", 6024)) for last in (24, 25)]
         client = stack.enter_context(inside(host, "127.0.0.31"))
         stack.enter_context(answering(dns, stack.enter_context(inside(host, "127.0.0.1", 53))))
-        stack.enter_context(
+        proxy = stack.enter_context(
             Proxy(
                 [f"udp:{PROXY}:5060"],
                 "1 sip:pbx-one:6021\n1 sip:pbx.example\n1 sip:farm.example:6024\n",
@@ -184,7 +184,9 @@ def test_names_in_the_list_are_found_in_the_hosts_file_and_in_the_dns(host: Name
             )
         )
         had = call(client, (PROXY, 5060), servers, 10)
+        (ready,) = proxy.log("ready")
     assert had == dict.fromkeys(range(5), 2)
+    assert ready["destinations"] == 5
 
 
 @contextmanager
