@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
 
 from dispatcher.algorithm import Algorithm, Ranking
 from dispatcher.destination import DISABLED, INACTIVE, Destination
 from dispatcher.listener import Listener
 from dispatcher.selection import Pool
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK, State, Verdict, Word
+from health.board import NEW_WORK, State, Verdict, Word, state
 
 
 def by_set(destinations: Iterable[Destination]) -> dict[int, tuple[Destination, ...]]:
@@ -30,14 +32,14 @@ def rankings_of(policy: Policy, set_id: int) -> frozenset[Ranking]:
     return frozenset(algorithm.ranking for own, algorithm in asked if own == set_id)
 
 
-def state_of(destination: Destination, *, refused: bool) -> State:
-    """Word and verdict: the flags of the list give the word, a refusal of the network the verdict.
+def state_of(destination: Destination) -> State:
+    """Word and verdict that the flags of the list give.
 
     Kamailio's flag 1 (starts inactive) waits for a probe that says otherwise.
     """
     flags = destination.entry.flags
     word = Word.DISABLED if flags & DISABLED else Word.ENABLED
-    return State(word, Verdict.DOWN if refused or flags & INACTIVE else Verdict.UP)
+    return State(word, Verdict.DOWN if flags & INACTIVE else Verdict.UP)
 
 
 def assemble(
@@ -48,22 +50,17 @@ def assemble(
     listeners: tuple[Listener, ...],
     pools: Mapping[int, Pool],
     numbers: Mapping[int, Sequence[int]],
-    refused: Collection[int] = (),
     departed: Mapping[int, Destination] | None = None,
 ) -> Snapshot:
-    """The snapshot over these pools (one a set); `numbers` has each set's, `refused` those that are held to be down."""
+    """The snapshot over these pools (one a set), as if the network had refused nobody; `numbers` has each set's."""
     destinations: list[Destination] = []
     all_numbers: list[int] = []
     starts: dict[int, int] = {}
-    liveness: dict[int, bytes] = {}
     for set_id, pool in pools.items():
         starts[set_id] = len(destinations)
         destinations += pool.destinations
         all_numbers += numbers[set_id]
-        liveness[set_id] = bytes(
-            state_of(destination, refused=number in refused).code
-            for destination, number in zip(pool.destinations, numbers[set_id], strict=True)
-        )
+    liveness = {set_id: bytes(state_of(each).code for each in pool.destinations) for set_id, pool in pools.items()}
     return Snapshot(
         version=version,
         policy=policy,
@@ -73,7 +70,43 @@ def assemble(
         pools=pools,
         starts=starts,
         liveness=liveness,
-        serving=any(code & NEW_WORK for codes in liveness.values() for code in codes),
+        serving=is_serving(policy, pools, liveness),
         numbers=tuple(all_numbers),
         departed=departed or {},
+    )
+
+
+def with_refusals(snapshot: Snapshot, refused: Iterable[int]) -> Snapshot:
+    """The snapshot with these destinations (by number) down: the cost grows with them, not with the list."""
+    changed: dict[int, bytearray] = {}
+    for number in refused:
+        place = snapshot.by_number.get(number)
+        if place is None:
+            continue
+        set_id = snapshot.destinations[place].entry.set_id
+        codes = changed.setdefault(set_id, bytearray(snapshot.liveness[set_id]))
+        at = place - snapshot.starts[set_id]
+        codes[at] = attrs.evolve(state(codes[at]), verdict=Verdict.DOWN).code
+    if not changed:
+        return snapshot
+    liveness = {**snapshot.liveness, **{set_id: bytes(codes) for set_id, codes in changed.items()}}
+    return snapshot.with_liveness(liveness, serving=is_serving(snapshot.policy, snapshot.pools, liveness))
+
+
+def sets_in_use(policy: Policy) -> frozenset[int]:
+    """The sets that requests are dispatched to."""
+    return frozenset(policy.default_set if rule.set_id is None else rule.set_id for rule in policy.rules) | {
+        policy.default_set
+    }
+
+
+def is_serving(policy: Policy, pools: Mapping[int, Pool], liveness: Mapping[int, bytes]) -> bool:
+    """Whether a request can be given to anybody: in a set that is in use, somebody with a weight takes new work."""
+    return any(
+        liveness[set_id][contender.destination] & NEW_WORK
+        for set_id in sets_in_use(policy)
+        if set_id in pools
+        for table in pools[set_id].tables
+        for group in table.groups
+        for contender in group
     )

@@ -24,6 +24,7 @@ class DropReason(enum.Enum):
     NO_REPLY_ADDRESS = ("no_reply_address", "an answer of ours has nowhere to go")
     EDGE_TO_EDGE = ("edge_to_edge", "an ACK or CANCEL from the edge that asks to leave to the edge")
     SHORT = ("short", "a reply shorter than its Content-Length")
+    INTERNAL = ("internal", "a mistake in this program; the log has its traceback")
     OVERLOAD = ("overload", "too many messages wait for the name service")
 
     label: str

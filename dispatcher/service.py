@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 import trio
 
+from dispatcher.branch import COOKIE, MAC_LENGTH
 from dispatcher.choice import Chance
 from dispatcher.counters import Counters
 from dispatcher.errorqueue import SocketError
+from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
 from dispatcher.route import route
@@ -33,10 +36,12 @@ MAX_WAITING = 1024
 MAX_LOOKUPS_A_REQUEST = 4
 """Route, Request-URI and what a changed answer adds: more is a peer's game."""
 
-LOG_INTERVAL_S = 60.0
-"""A source's refusals are logged at most this often."""
-
-_MAX_SOURCES = 4096
+SENT_KEPT = 8
+"""Requests of each destination whose beginning is kept: an ICMP error comes back within a round trip."""
+SENT_BYTES = 256
+"""Bytes of each beginning: start line and our Via, in nearly every request."""
+MAX_ADDRESSES = 4096
+"""Destinations with such beginnings: 8 MiB at most."""
 
 _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))
 """What says that a destination cannot be reached; a packet that is too long for the way there does not."""
@@ -82,7 +87,9 @@ class Service:
         self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
-        self._logged: dict[str, float] = {}
+        self._sent: dict[Address, deque[bytes]] = {}
+        self._budget = LogBudget()
+        self._mistakes = LogBudget()
         self._reading = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
 
@@ -134,15 +141,21 @@ class Service:
             self.counters.received += 1
             self.counters.received_bytes += len(payload)
         recent = self._recent.lookup
-        outcome = route(
-            self.snapshot,
-            payload,
-            source,
-            arrival,
-            names=self._names.get,
-            recent=lambda key: recent(key, now),
-            chance=self._chance,
-        )
+        try:
+            outcome = route(
+                self.snapshot,
+                payload,
+                source,
+                arrival,
+                names=self._names.get,
+                recent=lambda key: recent(key, now),
+                chance=self._chance,
+            )
+        except Exception:  # a mistake of ours costs one datagram, not the proxy
+            self.counters.dropped[DropReason.INTERNAL] += 1
+            if self._mistakes.spend(source[0], now) is not None:
+                log.exception("a datagram was dropped by a mistake in this program; please report it", source=source[0])
+            return
         if isinstance(outcome, Forward):
             self._forward(outcome, now)
         elif isinstance(outcome, Resolve):
@@ -159,6 +172,7 @@ class Service:
                 self.counters.replies[number, outcome.status // 100] += 1
             else:
                 self.counters.requests[number] += 1
+                self._remember_sent(outcome.address, outcome.payload)
                 if outcome.remember is not None:
                     self._recent.remember(outcome.remember, number, now)
                     self._chance = Chance(self._chance.turn + 1, self._rng.getrandbits(64))
@@ -195,8 +209,30 @@ class Service:
             self.counters.network_errors[error.errno] += 1
             if error.address is None or not error.from_network or error.errno not in _UNREACHABLE:
                 continue
-            for place in self.snapshot.places_at(error.address):
-                self._on_unreachable(self.snapshot.numbers[place])
+            places = self.snapshot.places_at(error.address)
+            if places and self._was_sent(error.address, error.quoted):
+                for place in places:
+                    self._on_unreachable(self.snapshot.numbers[place])
+
+    def _remember_sent(self, address: Address, payload: bytes) -> None:
+        """Keep the beginning of what a destination was sent, by which a true ICMP error about it is known."""
+        beginnings = self._sent.get(address)
+        if beginnings is None:
+            if len(self._sent) >= MAX_ADDRESSES:
+                self._sent.clear()
+            beginnings = self._sent[address] = deque(maxlen=SENT_KEPT)
+        beginnings.append(payload[:SENT_BYTES])
+
+    def _was_sent(self, address: Address, quoted: bytes) -> bool:
+        """Whether an ICMP error quotes a request that this destination was really sent, as far as its branch.
+
+        Anybody can send an ICMP error for our address and port.  Only who saw the request knows its branch.
+        """
+        at = quoted.find(COOKIE)
+        if at < 0 or len(quoted) < at + len(COOKIE) + MAC_LENGTH:
+            return False
+        quoted = quoted[:SENT_BYTES]
+        return any(sent.startswith(quoted) for sent in self._sent.get(address, ()))
 
     def _wait_for_name(self, asked: Resolve, payload: bytes, source: Address, arrival: int, lookups: int) -> None:
         """Keep a request until its next hop's name is known; those behind it for the same name keep their order."""
@@ -213,7 +249,10 @@ class Service:
 
     async def _look_up(self, asked: Resolve) -> None:
         self.counters.lookups += 1
-        await self._names.fetch(asked.host, asked.port, asked.transport)
+        try:
+            await self._names.fetch(asked.host, asked.port, asked.transport)
+        except Exception:  # a mistake of ours costs the requests that wait, not the proxy
+            log.exception("the look-up of a next hop failed inside", name=asked.host)
         queue = self._waiting.pop(asked)
         self._waiting_count -= len(queue)
         now = trio.current_time()
@@ -222,16 +261,13 @@ class Service:
 
     def _log_refusal(self, source: Address) -> None:
         """Say once a minute and source who was refused: usually a server that sends from an address not in the list."""
-        now = trio.current_time()
-        host = source[0]
-        if now < self._logged.get(host, -LOG_INTERVAL_S) + LOG_INTERVAL_S:
+        kept_back = self._budget.spend(source[0], trio.current_time())
+        if kept_back is None:
             return
-        if len(self._logged) >= _MAX_SOURCES:
-            self._logged.clear()
-        self._logged[host] = now
         log.warning(
             "request refused: it comes from the edge and asks to leave to the edge; "
             "if this is a server of yours that sends from an address which is not in the list, add it to core_networks",
-            source=host,
+            source=source[0],
             port=source[1],
+            kept_back=kept_back,
         )

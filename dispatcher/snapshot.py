@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -70,6 +71,7 @@ class Snapshot:
 
     sent_by: tuple[bytes, ...] = attrs.field(init=False, eq=False, repr=False)
     by_number: Mapping[int, int] = attrs.field(init=False, eq=False, repr=False)
+    _at: Mapping[Address, tuple[int, ...]] = attrs.field(init=False, eq=False, repr=False)
     _listed: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
     _core_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     _own: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
@@ -84,6 +86,13 @@ class Snapshot:
     @by_number.default
     def _make_by_number(self) -> Mapping[int, int]:
         return {number: place for place, number in enumerate(self.numbers)}
+
+    @_at.default
+    def _make_at(self) -> Mapping[Address, tuple[int, ...]]:
+        at: dict[Address, tuple[int, ...]] = {}
+        for place, destination in enumerate(self.destinations):
+            at[destination.address] = (*at.get(destination.address, ()), place)
+        return at
 
     @_listed.default
     def _make_listed(self) -> Mapping[Address, int]:
@@ -136,7 +145,14 @@ class Snapshot:
 
     def places_at(self, address: Address) -> tuple[int, ...]:
         """The places of all destinations at an address: one for each set that lists it."""
-        return tuple(place for place, each in enumerate(self.destinations) if each.address == address)
+        return self._at.get(address, ())
+
+    def with_liveness(self, liveness: Mapping[int, bytes], *, serving: bool) -> Snapshot:
+        """The same snapshot with other liveness; what is derived from the list is shared, not made again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "liveness", liveness)
+        object.__setattr__(other, "serving", serving)
+        return other
 
     def is_usable(self, place: int) -> bool:
         """Whether a destination takes requests that name it: it is neither down nor disabled."""

@@ -93,7 +93,7 @@ def read_config(
         return Loaded(config=None, problems=(text,), placed=nowhere)
     try:
         tree, places = tomllib.loads(text), positions(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return Loaded(config=None, problems=(_syntax_problem(path, text, error),), placed=nowhere)
     options = _lay_over(tree, flags)
     if path is None:
@@ -142,7 +142,7 @@ def _read(path: Path) -> str | ConfigProblem:
         )
 
 
-def _syntax_problem(path: Path | None, text: str, error: tomllib.TOMLDecodeError | RecursionError) -> ConfigProblem:
+def _syntax_problem(path: Path | None, text: str, error: ValueError | RecursionError) -> ConfigProblem:
     """The one thing that the standard library says about a file that is not TOML, and what is probably meant."""
     if isinstance(error, RecursionError):
         return ConfigProblem(

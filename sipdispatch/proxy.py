@@ -76,26 +76,31 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             [opened.listener for opened in listeners],
             ListNames(resolver),
         )
+        next_hops = NextHops(resolver)
         async with trio.open_nursery() as nursery:
+            changes = _Changes(config, upkeep, nursery)
+            await nursery.start(_obey_signals, changes)
             await upkeep.follow_list(entries, nursery)
             assert upkeep.snapshot is not None  # noqa: S101 - follow_list has made it
             service = upkeep.service = Service(
                 listeners,
                 upkeep.snapshot,
-                names=NextHops(resolver),
+                names=next_hops,
                 recent=RecentChoices(settings.recent_choices),
                 rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
                 on_unreachable=upkeep.refused,
             )
-            nursery.start_soon(upkeep.forgive)
-            changed = _Changes(config, upkeep, nursery)
-            nursery.start_soon(partial(watch, list(known), changed.files, known=known))
-            await nursery.start(_obey_signals, service, changed)
+            nursery.start_soon(upkeep.follow_refusals)
+            nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
             await service.serve()
             nursery.cancel_scope.cancel()
-    log.info("stopped", **sums(service.counters))
+    _say_stopped(upkeep.service)
+
+
+def _say_stopped(service: Service | None) -> None:
+    log.info("stopped", **sums(Counters() if service is None else service.counters))
 
 
 def sums(counters: Counters) -> dict[str, object]:
@@ -136,15 +141,20 @@ class _Changes:
     nursery: trio.Nursery
 
     async def files(self, changed: tuple[Path, ...]) -> None:
-        if self.config.proxy.list_path in changed:
-            await self.upkeep.reload(self.nursery)
-        if self.config.path in changed:
-            await self._check_configuration()
+        """What the watcher has seen."""
+        await self.follow(
+            the_list=self.config.proxy.list_path in changed, the_configuration=self.config.path in changed
+        )
 
-    async def reload(self) -> None:
-        await self.upkeep.reload(self.nursery)
-        if self.config.path is not None:
-            await self._check_configuration()
+    async def follow(self, *, the_list: bool = True, the_configuration: bool = True) -> None:
+        """Read again what has changed; whatever goes wrong, what is in force stays."""
+        try:
+            if the_list:
+                await self.upkeep.reload(self.nursery)
+            if the_configuration and self.config.path is not None:
+                await self._check_configuration()
+        except Exception:  # a mistake of ours costs a reload, not the proxy
+            log.exception("a reload failed by a mistake in this program; what is in force stays")
 
     async def _check_configuration(self) -> None:
         """A changed TOML file is checked and needs a restart to count."""
@@ -157,18 +167,21 @@ class _Changes:
             log.warning("the configuration has changed: restart the proxy to use it", path=str(self.config.path))
 
 
-async def _obey_signals(
-    service: Service, changes: _Changes, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
+async def _obey_signals(changes: _Changes, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """SIGHUP reloads beside everything else, SIGTERM and SIGINT stop: at once where nothing is forwarded yet."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
         task_status.started()
         signals: AsyncIterator[int] = arriving
         async for number in signals:
-            if number == signal.SIGHUP:
-                await changes.reload()
-            else:
+            service = changes.upkeep.service
+            if number != signal.SIGHUP:
                 log.info("stopping", signal=signal.Signals(number).name)
-                service.stop()
+                if service is None:
+                    changes.nursery.cancel_scope.cancel()
+                else:
+                    service.stop()
+            elif service is not None:
+                changes.nursery.start_soon(changes.follow)
 
 
 def _open(settings: Proxy, stack: ExitStack) -> list[OpenListener]:

@@ -6,13 +6,13 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 import trio
 
-from dispatcher.assemble import assemble, by_set, rankings_of
+from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_refusals
 from dispatcher.destination import Destination, Entry
 from dispatcher.listdiff import diff_lists
 from dispatcher.listener import Listener
@@ -28,7 +28,13 @@ from dispatcher.slots import MOST_DESTINATIONS
 from dispatcher.snapshot import Policy, Snapshot
 from health.refusals import Refusals
 from sipdispatch.config import Proxy
+from sipdispatch.errors import CommandError
 from sipdispatch.preflight import find_misfits
+
+PUBLISH_S = 0.02
+"""How long a refusal waits for others, so that they make one snapshot together."""
+SAID_DESTINATIONS = 5
+"""Destinations that one line of the log names; the others are counted."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -54,7 +60,9 @@ class Upkeep:
         self._entries: tuple[Entry, ...] = ()
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}
+        self._base: Snapshot | None = None
         self._refusals = Refusals()
+        self._held: frozenset[int] = frozenset()
         self._refusal_added = trio.Event()
         self._departed: dict[int, tuple[Destination, float]] = {}
         self._version = 0
@@ -111,37 +119,61 @@ class Upkeep:
                 hint=f"see: sipdispatch check {path}",
             )
             return False
+        vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
+        if vanished:
+            log.error(
+                "the list was not reloaded; the old one stays in force",
+                path=str(path),
+                errors=1,
+                hint=f"set {min(vanished)} is in use and has no destination any more: write flag 4 to take one out",
+            )
+            return False
         difference = diff_lists(self._entries, entries)
         await self.follow_list(entries, nursery)
         log.info("the list was reloaded", path=str(path), change=str(difference), destinations=self._count())
         return True
 
     def refused(self, number: int) -> None:
-        """The network says that a destination cannot be reached: avoid it for a while."""
-        now = trio.current_time()
-        known = number in self._refusals.until
-        self._refusals = self._refusals.refused(number, now=now)
-        if not known:
-            log.warning("a destination refuses; new work avoids it", destination=self._uri(number))
-            self._publish()
-            self._refusal_added.set()
+        """The network says that a destination cannot be reached: it is avoided for a while, PUBLISH_S from now."""
+        self._refusals = self._refusals.refused(number, now=trio.current_time())
+        self._refusal_added.set()
 
-    async def forgive(self) -> None:
-        """Try those again that have refused, each when its time is over; never returns."""
+    async def follow_refusals(self) -> None:
+        """Avoid those that refuse, and try each again when its time is over; never returns.
+
+        Many at once, as when a whole rack dies, make one new snapshot.
+        """
         while True:
             with trio.move_on_at(self._refusals.next_expiry):
                 await self._refusal_added.wait()
+            await trio.sleep(PUBLISH_S)
             self._refusal_added = trio.Event()
-            before = self._refusals
-            self._refusals = before.expire(now=trio.current_time())
-            if self._refusals is not before:
-                for number in before.until.keys() - self._refusals.until.keys():
-                    log.info("a destination that refused is tried again", destination=self._uri(number))
+            self._refusals = self._refusals.expire(now=trio.current_time())
+            held, before = frozenset(self._refusals.until), self._held
+            if held != before:
+                self._held = held
                 self._publish()
+                self._say("destinations refuse; new work avoids them", held - before, log.warning)
+                self._say("destinations that refused are tried again", before - held, log.info)
+
+    def _say(self, event: str, numbers: frozenset[int], say: Callable[..., object]) -> None:
+        if numbers:
+            named = [self._uri(number) for number in sorted(numbers)[:SAID_DESTINATIONS]]
+            say(event, count=len(numbers), destinations=named)
 
     async def _rebuild(self, destinations: tuple[Destination, ...], problems: tuple[Problem, ...]) -> None:
         """A new snapshot over these destinations; the heavy part is done elsewhere than on the packet path."""
         tell(problems)
+        try:
+            await self._build(destinations)
+        except (ValueError, OSError) as error:  # more addresses than a table can name; no memory for a process
+            if self.snapshot is None:
+                raise CommandError(
+                    f"no snapshot of the list can be made: {error}", str(self._settings.list_path), "shorten the list"
+                ) from error
+            log.warning("the destinations were not taken over; the old ones stay in force", reason=str(error))
+
+    async def _build(self, destinations: tuple[Destination, ...]) -> None:
         async with self._building:
             pools: dict[int, Pool] = {}
             numbers: dict[int, tuple[int, ...]] = {}
@@ -157,6 +189,15 @@ class Upkeep:
             self._note_departed(numbers)
             self._pools, self._numbers = pools, numbers
             self._version += 1
+            self._base = assemble(
+                version=self._version,
+                policy=self._policy,
+                keys=self._keys,
+                listeners=self._listeners,
+                pools=pools,
+                numbers=numbers,
+                departed={number: destination for number, (destination, _) in self._departed.items()},
+            )
             self._publish()
 
     def _note_departed(self, numbers: dict[int, tuple[int, ...]]) -> None:
@@ -170,16 +211,8 @@ class Upkeep:
                     self._departed[number] = (destination, now + LIFETIME)
 
     def _publish(self) -> None:
-        self.snapshot = assemble(
-            version=self._version,
-            policy=self._policy,
-            keys=self._keys,
-            listeners=self._listeners,
-            pools=self._pools,
-            numbers=self._numbers,
-            refused=self._refusals.until,
-            departed={number: destination for number, (destination, _) in self._departed.items()},
-        )
+        assert self._base is not None  # noqa: S101 - _build has made it
+        self.snapshot = with_refusals(self._base, self._refusals.until)
         if self.service is not None:
             self.service.swap(self.snapshot)
 
@@ -206,11 +239,20 @@ def _read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, t
         message = f"the list cannot be read: {error.strerror}"
         return None, (Problem(str(path), 0, 0, severity="error", message=message, hint=hint),)
     entries, problems = parse_list(text, str(path))
-    problems += find_misfits(settings, entries).lines
+    misfits = find_misfits(settings, entries)
+    problems += misfits.lines
+    problems += tuple(
+        Problem(str(path), 0, 0, severity="warning", message=finding.message, hint=finding.hint)
+        for finding in misfits.settings
+    )
     problems += _too_many(entries, str(path))
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     return entries, problems
+
+
+def _sets(entries: Iterable[Entry]) -> set[int]:
+    return {entry.set_id for entry in entries}
 
 
 def _too_many(entries: Sequence[Entry], path: str) -> tuple[Problem, ...]:

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.algorithm import DEFAULT, Ranking, parse_algorithm
-from dispatcher.assemble import assemble, by_set, rankings_of, state_of
+from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_refusals
 from dispatcher.destination import DISABLED, INACTIVE, Destination
 from dispatcher.rules import Rule
 from dispatcher.selection import sketch
@@ -12,18 +12,17 @@ from health.board import State, Verdict, Word
 from tests.dispatcher.world import KEY, SERVER_A, SERVER_B, VIP, destination
 
 
-def build(*members: Destination, refused: tuple[int, ...] = ()) -> Snapshot:
+def build(*members: Destination, policy: Policy | None = None) -> Snapshot:
     sets = by_set(members)
     return assemble(
         version=3,
-        policy=Policy(algorithm=DEFAULT),
+        policy=policy or Policy(algorithm=DEFAULT),
         keys=(KEY,),
         listeners=(VIP,),
         pools={set_id: sketch(set_id, each, KEY) for set_id, each in sets.items()},
         numbers={
             set_id: tuple(10 * set_id + place for place in range(1, 1 + len(each))) for set_id, each in sets.items()
         },
-        refused=refused,
     )
 
 
@@ -45,24 +44,38 @@ def test_an_empty_list_serves_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "refused", "state"),
+    ("flags", "state"),
     [
-        (0, False, State()),
-        (0, True, State(Word.ENABLED, Verdict.DOWN)),
-        (INACTIVE, False, State(Word.ENABLED, Verdict.DOWN)),
-        (DISABLED, False, State(Word.DISABLED, Verdict.UP)),
-        (DISABLED | INACTIVE, False, State(Word.DISABLED, Verdict.DOWN)),
+        (0, State()),
+        (INACTIVE, State(Word.ENABLED, Verdict.DOWN)),
+        (DISABLED, State(Word.DISABLED, Verdict.UP)),
+        (DISABLED | INACTIVE, State(Word.DISABLED, Verdict.DOWN)),
     ],
 )
-def test_flags_give_the_word_and_refusals_the_verdict(flags: int, *, refused: bool, state: State) -> None:
-    assert state_of(destination(SERVER_A, flags=flags), refused=refused) == state
+def test_flags_give_word_and_verdict(flags: int, state: State) -> None:
+    assert state_of(destination(SERVER_A, flags=flags)) == state
 
 
 def test_a_refused_destination_is_down_and_the_others_are_not() -> None:
-    snapshot = build(destination(SERVER_A), destination(SERVER_B), refused=(12,))
+    whole = build(destination(SERVER_A), destination(SERVER_B))
+    snapshot = with_refusals(whole, [12])
     assert list(snapshot.liveness[1]) == [State().code, State(Word.ENABLED, Verdict.DOWN).code]
     assert snapshot.serving
-    assert not build(destination(SERVER_A), refused=(11,)).serving
+    assert whole.liveness[1] == bytes([State().code] * 2)
+    assert not with_refusals(whole, [11, 12]).serving
+    assert with_refusals(whole, [99]) is whole
+
+
+def test_a_refused_destination_that_is_disabled_stays_so() -> None:
+    snapshot = with_refusals(build(destination(SERVER_A, flags=DISABLED)), [11])
+    assert list(snapshot.liveness[1]) == [State(Word.DISABLED, Verdict.DOWN).code]
+
+
+def test_it_serves_only_by_sets_that_are_in_use_and_destinations_with_a_weight() -> None:
+    assert not build(destination(SERVER_A, set_id=2)).serving
+    assert build(destination(SERVER_A, set_id=2), policy=Policy(algorithm=DEFAULT, rules=(Rule(set_id=2),))).serving
+    assert not build(destination(SERVER_A, weight=0), destination(SERVER_B, weight=0)).serving
+    assert sets_in_use(Policy(algorithm=DEFAULT, default_set=4, rules=(Rule(), Rule(set_id=2)))) == {2, 4}
 
 
 def test_a_set_has_the_rankings_that_the_policy_and_its_rules_ask_of_it() -> None:

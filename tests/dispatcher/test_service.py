@@ -11,11 +11,13 @@ import structlog.testing
 import trio
 
 from dispatcher.algorithm import DEFAULT
+from dispatcher.errorqueue import Origin, SocketError
 from dispatcher.listener import Listener
+from dispatcher.logbudget import INTERVAL_S
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.recent import RecentChoices
 from dispatcher.sending import SendOutcome
-from dispatcher.service import BATCH, LOG_INTERVAL_S, MAX_WAITING, Service
+from dispatcher.service import BATCH, MAX_WAITING, SENT_KEPT, Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import open_listener
 from sip.message import Message
@@ -220,8 +222,6 @@ async def test_a_port_without_a_server_is_reported_and_the_next_message_still_le
 
 async def test_an_icmp_error_that_is_not_about_reaching_it_blames_no_destination() -> None:
     async with running() as bench:
-        from dispatcher.errorqueue import Origin, SocketError  # noqa: PLC0415 - only here
-
         address = bench.server.getsockname()
         bench.service._note_errors(
             [
@@ -252,15 +252,72 @@ async def test_a_refusal_between_edges_is_logged_once_a_minute_and_source(
         service._log_refusal(("203.0.113.9", 5060))
         service._log_refusal(("203.0.113.9", 5061))
         service._log_refusal(("203.0.113.10", 5060))
-        await trio.sleep(LOG_INTERVAL_S)
+        await trio.sleep(INTERVAL_S + 0.1)
         service._log_refusal(("203.0.113.9", 5060))
     assert [entry["source"] for entry in logged] == ["203.0.113.9", "203.0.113.10", "203.0.113.9"]
     assert all("core_networks" in entry["event"] for entry in logged)
 
 
-async def test_the_log_of_refusals_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.service._MAX_SOURCES", 2)
-    service = Service([], make_snapshot(), names=Names(), recent=RecentChoices(0), rng=random.Random(1))
-    for last in range(5):
-        service._log_refusal((f"203.0.113.{last}", 5060))
-    assert len(service._logged) <= 2
+async def test_an_icmp_error_is_believed_only_if_it_quotes_a_request_that_was_sent() -> None:
+    async with running() as bench:
+        address = bench.server.getsockname()
+        await bench.ask(request(call_id="true"))
+        sent, _ = await _from(bench.server)
+
+        def icmp(quoted: bytes) -> list[int]:
+            bench.unreachable.clear()
+            bench.service._note_errors([SocketError(address=address, errno=111, origin=Origin.ICMP, quoted=quoted)])
+            return list(bench.unreachable)
+
+        branch = sent.index(b"z9hG4bK") + 7
+        assert icmp(sent) == [1000]
+        assert icmp(sent[: branch + 16]) == [1000]
+        assert icmp(sent[: branch + 15]) == []
+        assert icmp(b"") == []
+        assert icmp(sent[:branch] + b"0" * 16 + sent[branch + 16 :]) == []
+        for number in range(SENT_KEPT):
+            await bench.ask(request(call_id=f"later-{number}"))
+            await _from(bench.server)
+        assert icmp(sent) == []
+
+
+async def test_beginnings_are_kept_for_so_many_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatcher.service.MAX_ADDRESSES", 2)
+    async with running() as bench:
+        for port in range(1, 6):
+            bench.service._remember_sent(("192.0.2.1", port), b"INVITE")
+        assert len(bench.service._sent) <= 2
+
+
+async def test_a_mistake_of_ours_costs_one_datagram(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object, **__: object) -> None:
+        raise RuntimeError("mistake")
+
+    with structlog.testing.capture_logs() as logged:
+        async with running() as bench:
+            with monkeypatch.context() as broken:
+                broken.setattr("dispatcher.service.route", mistaken)
+                await bench.ask(request())
+                await bench.ask(request())
+                await bench.counted(2)
+            assert bench.service.counters.dropped == {DropReason.INTERNAL: 2}
+            await bench.ask(request())
+            await _from(bench.server)
+    assert sum("please report it" in entry["event"] for entry in logged) == 1
+
+
+async def test_a_look_up_that_fails_inside_costs_the_requests_that_wait() -> None:
+    names = Names()
+
+    async def mistaken(host: str, port: int | None, transport: str) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("mistake")
+
+    names.fetch = mistaken  # type: ignore[method-assign]
+    with structlog.testing.capture_logs() as logged:
+        async with running(names) as bench:
+            await bench.server.sendto(request(uri="sip:1@nowhere.example", via=f"{SERVER_HOST}:5060"), bench.proxy)
+            with trio.fail_after(5):
+                await until(lambda: bool(bench.service.counters.dropped))
+            assert bench.service.counters.dropped == {DropReason.OVERLOAD: 1}
+    assert any("failed inside" in entry["event"] for entry in logged)

@@ -19,7 +19,8 @@ from dispatcher.snapshot import Policy, Snapshot
 from health.board import NEW_WORK
 from health.refusals import HOLD_S
 from sipdispatch.config import Proxy
-from sipdispatch.upkeep import Upkeep, read_list
+from sipdispatch.errors import CommandError
+from sipdispatch.upkeep import PUBLISH_S, Upkeep, read_list
 from tests.dispatcher.world import KEY
 
 VIP = Listener("udp", ("192.0.2.1", 5060))
@@ -145,19 +146,34 @@ async def test_a_refusing_destination_is_avoided_for_a_while_and_then_tried_agai
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with keeping(tmp_path) as kept:
-        kept.nursery.start_soon(kept.upkeep.forgive)
+        kept.nursery.start_soon(kept.upkeep.follow_refusals)
         await trio.testing.wait_all_tasks_blocked()
         number = kept.snapshot.numbers[0]
         with structlog.testing.capture_logs() as logged:
             kept.upkeep.refused(number)
             kept.upkeep.refused(number)
+            await trio.sleep(2 * PUBLISH_S)
             assert kept.takers() == ["sip:192.0.2.12"]
-            await trio.sleep(HOLD_S + 0.1)
+            await trio.sleep(HOLD_S + 2 * PUBLISH_S)
         assert kept.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"]
-        assert [(entry["log_level"], entry["destination"]) for entry in logged] == [
-            ("warning", "sip:192.0.2.11"),
-            ("info", "sip:192.0.2.11"),
+        assert [(entry["log_level"], entry["destinations"]) for entry in logged] == [
+            ("warning", ["sip:192.0.2.11"]),
+            ("info", ["sip:192.0.2.11"]),
         ]
+
+
+async def test_many_refusals_make_one_snapshot_and_one_line(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    text = "".join(f"1 sip:192.0.2.{last} 0 0\n" for last in range(11, 31))
+    async with keeping(tmp_path, text) as kept:
+        kept.nursery.start_soon(kept.upkeep.follow_refusals)
+        with structlog.testing.capture_logs() as logged:
+            for number in (*kept.snapshot.numbers[1:], 4):
+                kept.upkeep.refused(number)
+            await trio.sleep(2 * PUBLISH_S)
+        assert kept.takers() == ["sip:192.0.2.11"]
+        assert [entry["count"] for entry in logged] == [20]
 
 
 async def test_a_refusal_outlives_a_reload(tmp_path: Path) -> None:
@@ -167,11 +183,40 @@ async def test_a_refusal_outlives_a_reload(tmp_path: Path) -> None:
         assert kept.takers() == ["sip:192.0.2.12", "sip:192.0.2.14"]
 
 
-async def test_a_refusal_of_nobody_known_is_logged_by_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "2 sip:192.0.2.11 0 0\n"])
+async def test_a_list_that_has_lost_the_set_in_use_is_a_mistake(tmp_path: Path, text: str) -> None:
     async with keeping(tmp_path) as kept:
         with structlog.testing.capture_logs() as logged:
-            kept.upkeep.refused(4)
-        assert logged[0]["destination"] == "4"
+            assert not await kept.change(text)
+        assert kept.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"]
+        assert "set 1 is in use" in logged[-1]["hint"]
+
+
+async def test_destinations_that_no_table_can_name_leave_the_old_ones_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_many(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("too many")
+
+    async with keeping(tmp_path) as kept:
+        monkeypatch.setattr("sipdispatch.upkeep.make_pool_apart", too_many)
+        before = kept.snapshot
+        with structlog.testing.capture_logs() as logged:
+            await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
+        assert kept.snapshot is before
+        assert any(entry.get("reason") == "too many" for entry in logged)
+
+
+async def test_without_a_first_snapshot_there_is_no_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def too_many(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("too many")
+
+    monkeypatch.setattr("sipdispatch.upkeep.make_pool_apart", too_many)
+    with pytest.RaisesGroup(pytest.RaisesExc(CommandError, match="too many"), flatten_subgroups=True):
+        async with keeping(tmp_path):
+            pass
 
 
 async def test_reloads_at_the_same_time_come_one_after_the_other(tmp_path: Path) -> None:
