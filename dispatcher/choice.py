@@ -12,7 +12,7 @@ from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.keyed import CHOICE, digest
 from dispatcher.received import Received
 from dispatcher.rules import Rule, first_match
-from dispatcher.selection import choose, everyone_up, sketch
+from dispatcher.selection import choose, in_panic, sketch
 from dispatcher.snapshot import Snapshot
 from sip.address import parse_name_addr
 from sip.errors import SipError
@@ -87,7 +87,7 @@ def dispatch(
         key = choice_digest(snapshot, received, uri, algorithm, chance)
     place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
     if place is None and snapshot.policy.no_destination is None:
-        place = choose(pool, algorithm, key, chance.turn, everyone_up(len(pool.destinations)))
+        place = choose(pool, algorithm, key, chance.turn, in_panic(snapshot.liveness[set_id]))
     if place is None:
         return None
     return _chosen(snapshot, snapshot.starts[set_id] + place, remember)

@@ -20,6 +20,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import assert_never
 
 import attrs
@@ -45,6 +46,7 @@ __all__ = [
     "everyone_up",
     "explain",
     "first_candidate",
+    "in_panic",
     "make_pool",
     "parse_algorithm",
     "sketch",
@@ -257,8 +259,14 @@ def candidates(pool: Pool, key_digest: int, liveness: Sequence[int], table: int 
 
 
 def everyone_up(count: int) -> bytes:
-    """The liveness of a set in which everyone takes new work: what panic chooses by."""
+    """The liveness of a set in which everyone takes new work."""
     return bytes((State().code,)) * count
+
+
+@lru_cache(maxsize=64)
+def in_panic(liveness: bytes) -> bytes:
+    """The liveness that panic chooses by: probes may be wrong, the operator's word holds: all enabled ones are up."""
+    return bytes(State(state(code).word).code for code in liveness)
 
 
 def _first_hit(key: Key, contender: Contender, slot: int) -> float:

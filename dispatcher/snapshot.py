@@ -38,7 +38,7 @@ class Policy:
     rewrite_host: bool = False
     force_rport: Literal["nat", "always", "never"] = "nat"
     no_destination: int | None = 503
-    """The code when no destination is usable; None is panic: the choice is made as if all were."""
+    """The code when no destination is usable; None is panic: the choice is made as if no verdict were down."""
     retry_after: int = 5
     """Seconds, said with a 503."""
     server: bytes = b""

@@ -101,7 +101,7 @@ class Choice:
     """None where no key is looked at."""
     slot: int | None
     panic: bool
-    """Nobody is usable, and the choice is made as if all were."""
+    """Nobody is usable, and the choice is made as if all enabled ones were."""
     candidates: tuple[Candidate, ...]
 
 
@@ -257,7 +257,7 @@ def _choice(snapshot: Snapshot, received: Received, routes: RouteSet, chance: Ch
     liveness = snapshot.liveness[set_id]
     panic = False
     if snapshot.policy.no_destination is None and selection.choose(pool, used, number, chance.turn, liveness) is None:
-        panic, liveness = True, selection.everyone_up(len(pool.destinations))
+        panic, liveness = True, selection.in_panic(liveness)
     candidates = tuple(
         Candidate(pool.destinations[each.index], state(snapshot.liveness[set_id][each.index]), each.reason)
         for each in selection.explain(pool, used, number, chance.turn, liveness)

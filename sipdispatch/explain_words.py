@@ -220,7 +220,7 @@ def _choice_lines(choice: Choice, snapshot: Snapshot) -> Iterable[tuple[str, str
     if choice.slot is not None:
         yield "slot", f"{choice.slot} of {SLOTS}"
     if choice.panic:
-        yield "panic", "no destination takes new work, so the choice is made as if all did"
+        yield "panic", "no destination takes new work, so the choice is made as if all enabled ones did"
     yield from _candidate_lines(choice)
 
 

@@ -447,6 +447,19 @@ def test_in_a_panic_all_are_tried_as_if_they_were_up() -> None:
     assert down.refusal(datagrams[0], PHONE) == (503, Refusal.NO_DESTINATION)
 
 
+@pytest.mark.parametrize("kind", [Kind.WEIGHT, Kind.ROUND_ROBIN])
+def test_a_panic_overrules_verdicts_and_never_the_operators_word(kind: Kind) -> None:
+    panicking = attrs.evolve(policy(kind), no_destination=None)
+    words = [Word.DISABLED, Word.DRAINING, Word.ENABLED, Word.ENABLED]
+    datagrams = [request(call_id=f"c{number}") for number in range(40)]
+    codes = bytes(State(word, Verdict.DOWN).code for word in words)
+    here = Node(make_snapshot(*SERVERS[:4], policy=panicking, liveness=codes))
+    assert set(choices(here, datagrams)) == set(SERVERS[2:4])
+    codes = bytes(State(word).code for word in words[:2])  # disabled ones are up for the probes
+    here = Node(make_snapshot(*SERVERS[:2], policy=panicking, liveness=codes))
+    assert here.refusal(datagrams[0], PHONE) == (503, Refusal.NO_DESTINATION)
+
+
 def test_a_panic_gives_no_work_to_who_has_weight_0() -> None:
     idle = destination(SERVER_A, weight=0)
     here = Node(make_snapshot(idle, policy=attrs.evolve(policy(), no_destination=None)))
