@@ -47,10 +47,13 @@ _NO_EDITS: Mapping[int, bytes | None] = MappingProxyType({})
 
 
 def take_routes(snapshot: Snapshot, request: Request, names: Names | None) -> RouteSet:
-    """Pop every topmost Route of ours and read its token; raises SipError, NameNeeded.
+    """Pop the topmost Routes of ours and read their token; raises SipError, NameNeeded.
 
+    After a token only entries with the same (double Record-Route) or without a valid one are popped.  Another token is
+    of another pass through us: a proxy that has not recorded itself stands in between and will send the request back.
     A Request-URI that we have put into a Record-Route comes from a strict router: the last Route holds the real one.
-    `names` is None for a request from the edge: nothing is looked up for it.
+    `names` is None for a request from the edge: nothing is looked up for it, nor below a token, where we wrote all that
+    is ours.
     """
     message = request.message
     if b"route" not in message.first:
@@ -59,21 +62,27 @@ def take_routes(snapshot: Snapshot, request: Request, names: Names | None) -> Ro
     start, stop = 0, len(uris)
     uri, uri_text = request.uri, message.uri
     found: tuple[Claims, int] | None = None
+    token: bytes | None = None
     leave_by: int | None = None
     if uri is not None and is_ours(snapshot, uri, None) and (found := token_in(snapshot, uri)):
         stop -= 1
+        token = uri.user
         leave_by = _own_listener(snapshot, uri)
         uri_text = uris[stop]
         uri = read_uri(uri_text)
     while start < stop:
-        own = _read_own(snapshot, uris[start], names)
+        own = _read_own(snapshot, uris[start], names if found is None else None)
         if own is None:
             break
-        start += 1
-        token = token_in(snapshot, own)
-        if token is not None:
-            found = token
+        if own.user is not None and own.user == token:
             leave_by = _own_listener(snapshot, own)
+        elif (another := token_in(snapshot, own)) is not None:
+            if found is not None:
+                break
+            found = another
+            token = own.user
+            leave_by = _own_listener(snapshot, own)
+        start += 1
     edits = keep_routes(message, start, stop) if start or stop < len(uris) else _NO_EDITS
     left = tuple(uris[start:stop])
     if found is None:

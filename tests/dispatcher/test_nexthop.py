@@ -12,6 +12,7 @@ from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal, Resolve
 from dispatcher.snapshot import Policy
 from health.board import State, Verdict
+from sip.message import Message
 from sip.uri import Address, host_port
 from tests.dispatcher.world import (
     OTHER_PHONE,
@@ -276,6 +277,60 @@ def test_a_proxy_beyond_ours_is_reached_by_the_route_that_is_left() -> None:
     call = set_up(here, request(via=TRUNK[0], extra=("Record-Route: <sip:203.0.113.30;lr>",)), TRUNK)
     assert call.record_routes[1] == "<sip:203.0.113.30;lr>"
     assert goes(here, call.from_callee(uri="sip:8005@192.168.7.7"), SERVER_A) == ("203.0.113.30", 5060)
+
+
+# Twice through us, with a proxy of the core in between that does not record itself
+
+RETURNED = Policy(algorithm=DEFAULT, domains=OWN_DOMAIN.domains, core_networks=(ip_network("10.9.0.0/16"),))
+ROUTER: Address = ("10.0.0.11", 5060)
+
+
+def by_router(message: Message) -> bytes:
+    """What ROUTER makes of a request whose topmost Route is ours: it sends it back."""
+    via = b"Via: SIP/2.0/UDP 10.0.0.11:5060;branch=z9hG4bK-router\r\nVia: "
+    return message.to_bytes().replace(b"Via: ", via, 1)
+
+
+def twice(here: Node, first: Address, invite: bytes, onward: bytes, last: Address) -> Dialog:
+    """A call from `first` by us and ROUTER, which rewrites the Request-URI to `onward`, and by us again to `last`."""
+    once, forward = here.forward(invite, first)
+    assert forward.address == ROUTER
+    final, forward = here.forward(by_router(once).replace(once.uri, onward, 1), ROUTER)
+    assert forward.address == last
+    record_routes = tuple(values(final, "record-route"))
+    assert len(set(record_routes)) == 2
+    return Dialog(caller=first, callee=last, record_routes=record_routes, call_id="call-1@phone", from_tag="from-tag")
+
+
+@pytest.mark.parametrize("method", ["ACK", "BYE", "INVITE"])
+@pytest.mark.parametrize(
+    ("first", "uri", "onward", "last"),
+    [
+        (PHONE, "sip:4930@192.0.2.1", b"sip:4930@203.0.113.20", TRUNK),
+        (PHONE, "sip:8006@192.0.2.1", b"sip:8006@10.0.0.12", SERVER_B),
+        (("10.9.0.1", 5060), "sip:4930@10.0.0.11", b"sip:4930@203.0.113.20", TRUNK),
+        (("10.9.0.1", 5060), "sip:8006@10.0.0.11", b"sip:8006@10.0.0.12", SERVER_B),
+    ],
+)
+def test_a_call_that_passes_twice_is_joined_at_both_ends(
+    method: str, first: Address, uri: str, onward: bytes, last: Address
+) -> None:
+    """Each pass has a token of its own: the first leads to the router, which sends by the Route that is left."""
+    listed = (ROUTER, SERVER_B) if last == SERVER_B and first == PHONE else (ROUTER,)
+    here = node(*listed, policy=RETURNED, liveness=bytes((UP, DOWN)[: len(listed)]))
+    call = twice(here, first, request(uri=uri, via=host_port(first), contact=None), onward, last)
+    by_caller = call.from_caller(method, f"sip:x@{host_port(last)}")
+    by_callee = call.from_callee(method, f"sip:x@{host_port(first)}")
+    for datagram, source, target, rest in (
+        (by_caller, first, last, call.record_routes[0]),
+        (by_callee, last, first, call.record_routes[1]),
+    ):
+        message, forward = here.forward(datagram, source)
+        assert forward.address == ROUTER
+        assert values(message, "route") == [rest]
+        message, forward = here.forward(by_router(message), ROUTER)
+        assert forward.address == target
+        assert values(message, "route") == []
 
 
 # Within a call that the core has created

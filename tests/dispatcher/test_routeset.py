@@ -100,16 +100,31 @@ def test_a_token_tells_who_is_at_the_ends() -> None:
     assert (found.claims, found.edge_listener, found.leave_by) == (CLAIMS, 0, 0)
 
 
-def test_every_topmost_route_of_ours_is_popped() -> None:
-    """Of several tokens the last counts: it is what the request would meet after coming back to us."""
+def test_every_topmost_route_of_ours_with_one_token_is_popped() -> None:
     found = taken(
-        f"Route: <sip:192.0.2.1;lr>, <sip:{TOKEN}@192.0.2.1;lr>",
-        f"Route: <sip:{OTHER_TOKEN}@sip.example.net;lr>,<sip:example.com>, <sip:203.0.113.1;lr>",
+        f"Route: <sip:192.0.2.1;lr>, <sip:{OTHER_TOKEN}@192.0.2.1;lr>",
+        f"Route: <sip:{FORGED}@192.0.2.1;lr>, <sip:{OTHER_TOKEN}@sip.example.net;lr>",
+        "Route: <sip:example.com>, <sip:203.0.113.1;lr>",
         f"Route: <sip:{TOKEN}@192.0.2.1;lr>",
     )
     assert found.uris == (b"sip:203.0.113.1;lr", f"sip:{TOKEN}@192.0.2.1;lr".encode())
     assert (found.claims, found.edge_listener, found.leave_by) == (OTHER_CLAIMS, 1, 1)
-    assert found.start == 4
+    assert found.start == 5
+
+
+def test_another_token_is_of_another_pass_through_us_and_stays() -> None:
+    found = taken(f"Route: <sip:{TOKEN}@192.0.2.1;lr>, <sip:192.0.2.1;lr>, <sip:{OTHER_TOKEN}@sip.example.net;lr>")
+    assert found.uris == (f"sip:{OTHER_TOKEN}@sip.example.net;lr".encode(),)
+    assert (found.claims, found.edge_listener, found.leave_by) == (CLAIMS, 0, 0)
+    found = taken(f"Route: <sip:{OTHER_TOKEN}@sip.example.net;lr>, <sip:8006@10.0.0.12>", uri=f"sip:{TOKEN}@192.0.2.1")
+    assert found.uris == (f"sip:{OTHER_TOKEN}@sip.example.net;lr".encode(),)
+    assert (found.claims, found.uri_text) == (CLAIMS, b"sip:8006@10.0.0.12")
+
+
+def test_below_a_token_nothing_is_looked_up() -> None:
+    """What of it is ours we have written ourselves, and what others recorded may be any name."""
+    found = taken(f"Route: <sip:{TOKEN}@192.0.2.1;lr>, <sip:who.example.org;lr>", names=nobody)
+    assert found.uris == (b"sip:who.example.org;lr",)
 
 
 def test_with_double_record_route_the_last_of_ours_names_the_side_to_leave_by() -> None:
