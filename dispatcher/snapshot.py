@@ -16,7 +16,7 @@ from dispatcher.listener import Listener
 from dispatcher.rules import Rule
 from dispatcher.selection import Pool
 from health.board import OLD_WORK
-from sip.uri import Address, SipUri
+from sip.uri import Address, SipUri, numeric
 
 Network = IPv4Network | IPv6Network
 
@@ -76,6 +76,7 @@ class Snapshot:
     _core_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     _own: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
     _own_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    _own_names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     _own_ports: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
     _inner: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
 
@@ -122,6 +123,11 @@ class Snapshot:
     def _make_own_hosts(self) -> frozenset[str]:
         return frozenset(host for host, _ in self._own) | self.policy.domains
 
+    @_own_names.default
+    def _make_own_names(self) -> frozenset[str]:
+        """What means us without a port: an address alone is port 5060 of a node that may be shared."""
+        return frozenset(host for host, _ in self._own if numeric(host) is None) | self.policy.domains
+
     @_own_ports.default
     def _make_own_ports(self) -> frozenset[int]:
         return frozenset(port for _, port in self._own)
@@ -164,12 +170,21 @@ class Snapshot:
         return self._own.get((host, port))
 
     def is_own_name(self, uri: SipUri) -> bool:
-        """Whether a URI means this proxy: a listener, its advertised name or one of `domains`, without a look-up."""
-        if uri.host not in self._own_hosts:
+        """Whether a URI means this proxy: a listener, its advertised name or one of `domains`, without a look-up.
+
+        A destination of the list with this host and port is meant before us.
+        """
+        host = uri.host
+        if host not in self._own_hosts:
             return False
-        if uri.port is None:
+        place = (host, uri.port or uri.default_port)
+        if place in self._listed:
+            return False
+        if place in self._own:
             return True
-        return (uri.host, uri.port) in self._own or (uri.host in self.policy.domains and uri.port in self._own_ports)
+        return (
+            host in self._own_names if uri.port is None else host in self.policy.domains and uri.port in self._own_ports
+        )
 
     def listener_for(self, host: str, preferred: int) -> int | None:
         """The listener to leave by: the preferred one if it has the family of `host`, else the first that has it."""

@@ -265,7 +265,6 @@ OURS = [
     "sip:s@192.0.2.1:5060",
     "sip:ping@192.0.2.1",
     "sip:192.0.2.2:5080",
-    "sip:192.0.2.2",
     "sip:sip.example.net",
     "sip:SIP.Example.NET:5060",
     "sip:example.com",

@@ -107,7 +107,17 @@ def test_usability_is_read_in_the_destinations_own_set() -> None:
         ("sip:192.0.2.1", True),
         ("sip:anyone@192.0.2.1:5060", True),
         ("sip:192.0.2.1:5080", False),
+        ("sip:192.0.2.2", False),
+        ("sip:192.0.2.2:5060", False),
         ("sip:192.0.2.2:5080", True),
+        ("sip:192.0.2.3", True),
+        ("sip:192.0.2.3;transport=tls", False),
+        ("sips:192.0.2.1", False),
+        ("sips:192.0.2.4", True),
+        ("sip:192.0.2.4;transport=tls", True),
+        ("sip:192.0.2.4", False),
+        ("sip:203.0.113.5", False),
+        ("sip:203.0.113.5:5070", True),
         ("sip:192.0.2.2:5070", False),
         ("sip:sip.example.net:5070", True),
         ("sip:SIP.EXAMPLE.NET", True),
@@ -125,7 +135,27 @@ def test_usability_is_read_in_the_destinations_own_set() -> None:
 )
 def test_what_is_ours_by_name(uri: str, *, ours: bool) -> None:
     policy = Policy(algorithm=DEFAULT, domains=frozenset(("example.com",)))
-    assert own(make_snapshot(SERVER_A, policy=policy, listeners=(VIP, NAMED, VIP6)), uri) is ours
+    others = (
+        Listener("udp", ("192.0.2.3", 5060), ("203.0.113.5", 5070)),
+        Listener("udp", ("192.0.2.4", 5061)),
+    )
+    assert own(make_snapshot(SERVER_A, policy=policy, listeners=(VIP, NAMED, VIP6, *others)), uri) is ours
+
+
+def test_a_destination_of_the_list_is_meant_before_us() -> None:
+    """A server may share our address, or have its name among `domains`."""
+    policy = Policy(algorithm=DEFAULT, domains=frozenset(("example.com", "192.0.2.1")))
+    snapshot = make_snapshot(
+        ("192.0.2.1", 5080), named("sip:example.com", SERVER_B), policy=policy, listeners=(VIP, NAMED)
+    )
+    for uri, ours in (
+        ("sip:192.0.2.1", True),
+        ("sip:192.0.2.1:5080", False),
+        ("sip:example.com", False),
+        ("sip:example.com:5060", False),
+        ("sip:example.com:5080", True),
+    ):
+        assert own(snapshot, uri) is ours
 
 
 def test_listeners_are_found_by_address_and_by_advertised_name() -> None:
