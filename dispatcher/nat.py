@@ -11,10 +11,10 @@ from sip.errors import SipError
 from sip.lists import split_members
 from sip.message import unfold
 from sip.request import Request
-from sip.uri import numeric, parse_uri
+from sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, Address, numeric, parse_uri
 
-_CONTACT_HOST = re.compile(rb"[^<]*<sips?:(?:[^@<>\"]*@)?([0-9.]+)(?::[0-9]+)?[;>]")
-"""The Contact of nearly every phone: IPv4 within angle brackets."""
+_CONTACT = re.compile(rb"[^<]*<sip(s?):(?:[^@<>\"]*@)?([0-9.]+)(?::([0-9]{1,5}))?>")
+"""The Contact of nearly every phone: IPv4 within angle brackets, no parameters."""
 
 _PRIVATE = tuple(
     ip_network(text)
@@ -28,19 +28,23 @@ _PRIVATE = tuple(
 )
 
 
-def is_behind_nat(request: Request, source: str) -> bool:
-    """True when the top Via's sent-by is an address other than the source, or only the Contact is a private address.
+def is_behind_nat(request: Request, source: Address) -> bool:
+    """True when sent-by or, private, the Contact is an address other than the source, or a NAT has changed the port.
 
-    A public Contact elsewhere is a trunk's and is honoured; a name in sent-by says nothing.
+    The port counts of who asks for `rport` and so expects answers, and requests, where it sends from.  A public
+    Contact elsewhere is a trunk's and is honoured; a name in sent-by says nothing.
     """
+    host = source[0]
     sent_by = numeric(request.via.host)
-    if sent_by is not None and sent_by != source:
+    if sent_by is not None and sent_by != host:
         return True
     raw = request.message.first.get(b"contact")
-    if raw is None:
+    contact = None if raw is None else _contact(raw)
+    if contact is None:
         return False
-    host = _contact_host(raw)
-    return host is not None and host != source and is_private(host) and not is_private(source)
+    if contact[0] == host:
+        return request.via.rport is not None and contact[1] != source[1]
+    return is_private(contact[0]) and not is_private(host)
 
 
 @lru_cache(maxsize=8192)
@@ -50,12 +54,15 @@ def is_private(host: str) -> bool:
     return any(address in network for network in _PRIVATE)
 
 
-def _contact_host(raw: bytes) -> str | None:
-    """The numeric host of the first Contact; None for a name, `*` or what cannot be read: that is the registrar's."""
-    common = _CONTACT_HOST.match(raw)
+def _contact(raw: bytes) -> Address | None:
+    """Where the first Contact is; None for a name, `*` or what cannot be read: that is the registrar's."""
+    common = _CONTACT.match(raw)
     if common is not None:
-        return numeric(common[1].decode())
+        secure, host, port = common.groups()
+        literal = numeric(host.decode())
+        return None if literal is None else (literal, int(port or (DEFAULT_TLS_PORT if secure else DEFAULT_PORT)))
     try:
-        return parse_uri(parse_name_addr(unfold(split_members(raw)[0])).uri).numeric_host
+        uri = parse_uri(parse_name_addr(unfold(split_members(raw)[0])).uri)
     except SipError:
         return None
+    return None if uri.numeric_host is None else (uri.numeric_host, uri.port or uri.default_port)

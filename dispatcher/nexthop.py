@@ -152,7 +152,7 @@ def _claims_from(received: Received, core: Address) -> Claims:
     return Claims(
         received.source,
         core,
-        behind_nat=is_behind_nat(request, received.source[0]),
+        behind_nat=is_behind_nat(request, received.source),
         creator_is_core=False,
         creator_tag=tag_hash(request.from_tag),
     )

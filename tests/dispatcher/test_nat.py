@@ -13,8 +13,9 @@ PUBLIC = "198.51.100.7"
 LAN = "192.168.1.5"
 
 
-def behind_nat(source: str, *, via: str, contact: str | None) -> bool:
-    return is_behind_nat(read_request(Message.parse(request(via=via, contact=contact))), source)
+def behind_nat(source: str, *, via: str, contact: str | None, port: int = 5060, via_params: str = "") -> bool:
+    datagram = request(via=via, contact=contact, via_params=via_params)
+    return is_behind_nat(read_request(Message.parse(datagram)), (source, port))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,30 @@ def behind_nat(source: str, *, via: str, contact: str | None) -> bool:
 )
 def test_who_is_behind_a_nat(via: str, contact: str | None, source: str, *, expected: bool) -> None:
     assert behind_nat(source, via=via, contact=contact) is expected
+
+
+@pytest.mark.parametrize(
+    ("contact", "port", "via_params", "expected"),
+    [
+        (f"<sip:a@{PUBLIC}:40001>", 40001, ";rport", False),
+        (f"<sip:a@{PUBLIC}:40001>", 40002, ";rport", True),
+        (f"<sip:a@{PUBLIC}:40001>", 40002, "", False),  # sends and listens on two ports
+        (f"<sip:a@{PUBLIC}>", 5060, ";rport", False),
+        (f"<sip:a@{PUBLIC}>", 1024, ";rport", True),
+        (f"<sip:a@{PUBLIC};ob>", 1024, ";rport", True),
+        (f"<sip:a@{PUBLIC};ob>", 5060, ";rport", False),
+        (f"<sips:a@{PUBLIC}>", 5061, ";rport", False),
+        (f"<sips:a@{PUBLIC}>", 5060, ";rport", True),
+        (f"<sip:a@{PUBLIC};transport=tls>", 5061, ";rport", False),
+        (f"sip:a@{PUBLIC}:5062", 5062, ";rport=9", False),
+        ("<sip:a@203.0.113.9:5060>", 1024, ";rport", False),
+        ("<sip:a@1.2.3:5060>", 1024, ";rport", False),
+        ("<sip:a@phone.example.com>", 1024, ";rport", False),
+        (None, 1024, ";rport", False),
+    ],
+)
+def test_a_nat_that_changes_only_the_port(contact: str | None, port: int, via_params: str, *, expected: bool) -> None:
+    assert behind_nat(PUBLIC, via=PUBLIC, contact=contact, port=port, via_params=via_params) is expected
 
 
 @pytest.mark.parametrize(

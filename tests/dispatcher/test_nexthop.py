@@ -400,7 +400,7 @@ def test_a_call_by_path_comes_back_to_the_server_that_has_made_it() -> None:
 
 def test_path_of_a_phone_without_nat_leads_to_its_contact() -> None:
     here = node()
-    path = registered(here, via=PHONE[0], contact="<sip:8005@198.51.100.7:5099>")
+    path = registered(here, via=PHONE[0], contact="<sip:8005@198.51.100.7:5099>", via_params="")
     datagram = request("OPTIONS", "sip:8005@198.51.100.7:5099", extra=path)
     assert goes(here, datagram, SERVER_A) == ("198.51.100.7", 5099)
 
