@@ -82,6 +82,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             await nursery.start(_obey_signals, changes)
             await upkeep.follow_list(entries, nursery)
             assert upkeep.snapshot is not None  # noqa: S101 - follow_list has made it
+            nursery.start_soon(next_hops.keep_fresh)
             service = upkeep.service = Service(
                 listeners,
                 upkeep.snapshot,

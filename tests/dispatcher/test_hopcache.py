@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import attrs
 import pytest
 import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from dispatcher.hopcache import NextHops
-from dispatcher.names import Answer, Failure, FailureKind, Lookup
+from dispatcher.hopcache import MAX_STALE_S, NextHops
+from dispatcher.names import Answer, Failure, FailureKind, Lookup, lookup
 from dispatcher.resolver import Resolver
+from dispatcher.turns import Turns
 
 Outcome = Answer | Failure
 ONE = ("192.0.2.1", 5060)
@@ -30,12 +34,20 @@ class Scripted:
         return self.table.get(asked.host, Failure(FailureKind.NO_SUCH_NAME))
 
 
+@asynccontextmanager
+async def refreshed(names: NextHops) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(names.keep_fresh)
+        yield
+        nursery.cancel_scope.cancel()
+
+
 @pytest.fixture
 def resolver() -> Scripted:
     return Scripted({"trunk.example": Answer(addresses=(ONE, TWO), ttl_s=60)})
 
 
-async def test_a_name_is_unknown_then_known_then_unknown_again(
+async def test_a_name_is_unknown_then_known_as_long_as_its_records_hold(
     autojump_clock: trio.testing.MockClock, resolver: Scripted
 ) -> None:
     names = NextHops(resolver)
@@ -43,11 +55,75 @@ async def test_a_name_is_unknown_then_known_then_unknown_again(
     assert await names.fetch("trunk.example", None, "udp") == (ONE, TWO)
     assert names.get("Trunk.Example.", None, "UDP") == (ONE, TWO)
     assert names.get("trunk.example", 5060, "udp") is None, "with a port it is another question"
-    await trio.sleep(59)
-    assert names.get("trunk.example", None, "udp") == (ONE, TWO)
-    await trio.sleep(2)
-    assert names.get("trunk.example", None, "udp") is None
+    async with refreshed(names):
+        await trio.sleep(59)
+        assert names.get("trunk.example", None, "udp") == (ONE, TWO)
+        await trio.sleep(0.5)
     assert resolver.asked == ["trunk.example"]
+
+
+async def test_an_expired_answer_is_used_while_it_is_asked_for_again(
+    autojump_clock: trio.testing.MockClock, resolver: Scripted
+) -> None:
+    names = NextHops(resolver)
+    await names.fetch("trunk.example", None, "udp")
+    resolver.table["trunk.example"] = Answer(addresses=(TWO,), ttl_s=60)
+    async with refreshed(names):
+        await trio.sleep(61)
+        assert resolver.asked == ["trunk.example"], "nobody has used it"
+        for _ in range(9):
+            assert names.get("trunk.example", None, "udp") == (ONE, TWO)
+            assert await names.fetch("trunk.example", None, "udp") == (ONE, TWO), "at once"
+            await trio.sleep(0.1)
+        await trio.sleep(0.2)
+        assert names.get("trunk.example", None, "udp") == (TWO,)
+        assert resolver.asked == ["trunk.example"] * 2
+        await trio.sleep(61)
+        assert names.get("trunk.example", None, "udp") == (TWO,)
+        await trio.sleep(2)
+    assert resolver.asked == ["trunk.example"] * 3
+
+
+async def test_an_answer_that_expired_a_day_ago_is_not_used(
+    autojump_clock: trio.testing.MockClock, resolver: Scripted
+) -> None:
+    names = NextHops(resolver)
+    await names.fetch("trunk.example", None, "udp")
+    async with refreshed(names):
+        await trio.sleep(60 + MAX_STALE_S + 1)
+        assert names.get("trunk.example", None, "udp") is None
+        assert await names.fetch("trunk.example", None, "udp") == (ONE, TWO)
+
+
+async def test_a_refresh_that_a_request_already_waits_for_is_not_made_twice(
+    autojump_clock: trio.testing.MockClock, resolver: Scripted
+) -> None:
+    names = NextHops(resolver)
+    await names.fetch("trunk.example", None, "udp")
+    await trio.sleep(61)
+    names.get("trunk.example", None, "udp")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(names._refresh, lookup("trunk.example", None, "udp"))
+        nursery.start_soon(names._refresh, lookup("trunk.example", None, "udp"))
+    assert resolver.asked == ["trunk.example"] * 2
+
+
+async def test_a_refresh_without_a_turn_is_tried_at_the_next_use(
+    autojump_clock: trio.testing.MockClock, resolver: Scripted
+) -> None:
+    turns = Turns(max_turns=1, max_waiting=0)
+    names = NextHops(resolver, turns=turns)
+    await names.fetch("trunk.example", None, "udp")
+    async with refreshed(names):
+        await trio.sleep(61)
+        assert await turns.take("slow.example")
+        assert names.get("trunk.example", None, "udp") == (ONE, TWO)
+        await trio.sleep(2)
+        assert resolver.asked == ["trunk.example"]
+        turns.give_back("slow.example")
+        assert names.get("trunk.example", None, "udp") == (ONE, TWO)
+        await trio.sleep(2)
+        assert resolver.asked == ["trunk.example"] * 2
 
 
 async def test_a_known_name_is_not_asked(autojump_clock: trio.testing.MockClock, resolver: Scripted) -> None:
@@ -87,10 +163,10 @@ async def test_a_failing_resolver_keeps_the_last_answer(
     names = NextHops(resolver)
     await names.fetch("trunk.example", None, "udp")
     resolver.table["trunk.example"] = Failure(FailureKind.TIMEOUT)
-    for _ in range(20):
-        await trio.sleep(61)
-        assert await names.fetch("trunk.example", None, "udp") == (ONE, TWO)
-        assert names.get("trunk.example", None, "udp") == (ONE, TWO)
+    async with refreshed(names):
+        for _ in range(20):
+            await trio.sleep(61)
+            assert names.get("trunk.example", None, "udp") == (ONE, TWO)
     assert len(resolver.asked) > 10
 
 
@@ -135,14 +211,16 @@ async def test_when_the_one_who_asks_is_cancelled_the_next_one_asks(
     assert resolver.asked == ["trunk.example"] * 2
 
 
-async def test_look_ups_under_way_are_bounded(autojump_clock: trio.testing.MockClock, resolver: Scripted) -> None:
-    names = NextHops(resolver, max_fetches=2)
+async def test_a_name_waits_for_its_turn(autojump_clock: trio.testing.MockClock, resolver: Scripted) -> None:
+    names = NextHops(resolver, turns=Turns(max_turns=2, max_waiting=1))
     async with trio.open_nursery() as nursery:
         for name in ("a.example", "b.example"):
             nursery.start_soon(names.fetch, name, None, "udp")
         await trio.sleep(0.5)
-        assert await names.fetch("trunk.example", None, "udp") is None
-    assert await names.fetch("trunk.example", None, "udp") == (ONE, TWO)
+        nursery.start_soon(names.fetch, "trunk.example", None, "udp")
+        await trio.sleep(0.1)
+        assert await names.fetch("d.example", None, "udp") is None, "too many wait"
+    assert names.get("trunk.example", None, "udp") == (ONE, TWO)
 
 
 async def test_names_are_bounded_and_the_oldest_goes(

@@ -12,6 +12,7 @@ import structlog.testing
 import trio
 
 from dispatcher.counters import Counters
+from dispatcher.hopcache import NextHops
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.sending import SendOutcome
@@ -68,6 +69,20 @@ async def test_it_forwards_and_ends_at_sigterm(tmp_path: Path) -> None:
         "stopped",
     ]
     assert (tmp_path / "secret").exists()
+
+
+async def test_next_hops_are_kept_fresh_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[NextHops] = []
+
+    async def keep_fresh(next_hops: NextHops) -> None:
+        kept.append(next_hops)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(NextHops, "keep_fresh", keep_fresh)
+    async with trio.open_nursery() as nursery:
+        service: Service = await nursery.start(proxy.serve, configuration(tmp_path))
+        await until(lambda: kept == [service._names])
+        service.stop()
 
 
 async def test_sighup_and_a_changed_file_reload_the_list(tmp_path: Path) -> None:
