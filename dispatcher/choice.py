@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import assert_never
 
 import attrs
 
 from dispatcher.algorithm import Algorithm, Kind
-from dispatcher.keyed import CHOICE, digest
+from dispatcher.keyed import CHOICE, Key, digest
 from dispatcher.received import Received
 from dispatcher.rules import Rule, first_match
 from dispatcher.selection import choose, in_panic, sketch
@@ -24,6 +25,9 @@ Recent = Callable[[int], int | None]
 
 _USERNAME = re.compile(rb'username[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^ \t,]+))', re.IGNORECASE)
 _FOLLOW_THEIR_INVITE = (b"ACK", b"CANCEL")
+_KEYED_ON_THE_CALLED = (Kind.AOR, Kind.REQUEST_URI, Kind.TO)
+_KEY_IS_KNOWN = (Kind.WEIGHT, *_KEYED_ON_THE_CALLED)
+"""By weight the key is the Call-ID, which is hashed already, and that of the called was made to look for its choice."""
 
 
 @attrs.frozen
@@ -58,6 +62,7 @@ def dispatch(
     A recent choice wins while its destination keeps old work.  When it is down or disabled, ACK and CANCEL still follow
     it, since only that server knows their INVITE; anything else chooses anew.  `named` is the destination that the
     Request-URI asks for: it has the request if it is usable, except that ACK and CANCEL follow their INVITE first.
+    What names another host is remembered apart, or a stranger who knows a Call-ID could steer the CANCEL of its call.
     ACK and CANCEL themselves leave nothing to follow: one that has lost its INVITE must not draw others after it.
     """
     set_id, algorithm = route_to(snapshot, received, uri)
@@ -72,6 +77,11 @@ def dispatch(
         algorithm = algorithm.for_register
     else:  # one call may pass through several sets, each with a choice of its own
         mine = key ^ (sketch(set_id, (), snapshot.keys[0]) if pool is None else pool).salt
+        if algorithm.kind in _KEYED_ON_THE_CALLED:  # a redirected call keeps its Call-ID
+            key = choice_digest(snapshot, received, uri, algorithm, chance)
+            mine ^= key
+        if uri is not None:
+            mine ^= _whom(snapshot.keys[0], uri.host, uri.port or uri.default_port)
         follows = method in _FOLLOW_THEIR_INVITE
         earlier = recent(mine) if named is None or follows else None
         if earlier is not None:
@@ -83,7 +93,7 @@ def dispatch(
         return _chosen(snapshot, named, remember)
     if pool is None:
         return None
-    if algorithm.kind is not Kind.WEIGHT or method == b"REGISTER":  # by weight it is the Call-ID's, which we have
+    if algorithm.kind not in _KEY_IS_KNOWN or method == b"REGISTER":
         key = choice_digest(snapshot, received, uri, algorithm, chance)
     place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
     if place is None and snapshot.policy.no_destination is None:
@@ -197,6 +207,12 @@ def _auth_user(message: Message) -> bytes:
         if raw is not None and (match := _USERNAME.search(unfold(raw))):
             return match[1] or match[2] or b""
     return b""
+
+
+@lru_cache(maxsize=4096)
+def _whom(key: Key, host: str, port: int) -> int:
+    """64 bits for the host of a Request-URI, whether it is listed or not: INVITE, ACK and CANCEL have the same."""
+    return digest(key, CHOICE, b"host %b %d" % (host.encode(), port))
 
 
 def _follow(snapshot: Snapshot, earlier: int, method: bytes) -> Chosen | None:

@@ -424,6 +424,35 @@ def test_a_redirection_to_another_server_keeps_the_call_id_and_is_obeyed() -> No
     assert choices(here, datagrams) == [SERVER_B, SERVER_B, SERVER_A]
 
 
+def test_a_stranger_who_names_a_server_does_not_steer_the_cancel_of_another_call() -> None:
+    here = Node(make_snapshot(SERVER_A, SERVER_B, policy=policy(Kind.ROUND_ROBIN)))
+    assert choices(here, [request()]) == [SERVER_A]
+    assert choices(here, [request(uri="sip:8006@10.0.0.12", from_tag="stranger")]) == [SERVER_B]
+    assert choices(here, [request("CANCEL"), request("ACK"), request()]) == [SERVER_A] * 3
+    assert choices(here, [request("CANCEL", "sip:8006@10.0.0.12")]) == [SERVER_B]
+    assert choices(here, [request("INVITE", "tel:8006"), request("CANCEL", "tel:8006")]) == [SERVER_A, SERVER_A]
+
+
+@pytest.mark.parametrize("kind", [Kind.AOR, Kind.REQUEST_URI, Kind.TO])
+def test_a_redirection_to_another_user_keeps_the_call_id_and_is_keyed_anew(kind: Kind) -> None:
+    here = Node(snapshot(kind))
+    for number in range(20):
+        pieces = {"uri": f"sip:{number}@192.0.2.1", "to": f"<sip:{number}@192.0.2.1>"}
+        expected = choices(Node(here.snapshot), [request(**pieces)])  # type: ignore[arg-type]
+        assert choices(here, [request(method, **pieces) for method in ("INVITE", "ACK", "CANCEL")]) == expected * 3  # type: ignore[arg-type]
+    assert len(here.memory) == 20
+
+
+def test_a_server_that_comes_into_the_list_draws_no_cancel_of_a_call_that_has_named_it() -> None:
+    here = Node(make_snapshot(SERVER_A, policy=policy()))
+    moved = "sip:8006@10.0.0.12"
+    assert choices(here, [request(uri=moved)]) == [SERVER_A]
+    here = attrs.evolve(here, snapshot=make_snapshot(SERVER_A, SERVER_B, policy=policy()))
+    assert choices(here, [request("CANCEL", moved), request("ACK", moved), request(uri=moved)]) == [
+        SERVER_A, SERVER_A, SERVER_B,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("method", ["ACK", "CANCEL"])
 def test_one_that_has_lost_its_invite_draws_no_others_after_it(method: str) -> None:
     here = Node(snapshot(Kind.ROUND_ROBIN))
