@@ -79,7 +79,8 @@ def _toward_edge(
 
     A server that has left the list reaches the end that its calls are with and nobody else, or every server that was
     ever listed would be an open relay.  A Contact that cannot be reached (`sip:alice@laptop.local`, another transport)
-    leaves the address that the token has: the end has been heard from there.
+    leaves the address that the token has: the end has been heard from there.  So does a name that is not known yet:
+    the slow domains of phones must not fill the queue of look-ups.
     """
     assert routes.edge_listener is not None  # noqa: S101 - it comes with the claims
     address = claims.edge
@@ -89,7 +90,10 @@ def _toward_edge(
         if source != claims.core[0]:
             return Refusal.EDGE_TO_EDGE
     elif not claims.behind_nat:
-        target = _address_of(snapshot, routes, names)
+        try:
+            target = _address_of(snapshot, routes, names)
+        except NameNeeded:
+            target = None
         if target is not None and snapshot.own_listener(*target) is None:
             address = target
             along_route = bool(routes.uris)

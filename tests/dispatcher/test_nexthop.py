@@ -265,11 +265,22 @@ def test_a_trunk_is_reached_by_its_contact_if_that_can_be_reached(uri: str, addr
     assert goes(here, call.from_callee(uri=uri), SERVER_A) == address
 
 
-def test_a_contact_by_name_is_looked_up_for_the_core() -> None:
+def test_nobody_waits_for_the_name_in_a_contact() -> None:
+    """The token has an address; the slow domains of phones must not fill the queue of look-ups."""
     here = node()
-    call = set_up(here, request(via=TRUNK[0], contact="<sip:4930@new.example.org>"), TRUNK)
-    outcome = here.take(call.from_callee(uri="sip:4930@new.example.org"), SERVER_A)
-    assert outcome == Resolve("new.example.org", None, "udp")
+    contact = "sip:4930@new.example.org"
+    call = set_up(here, request(via=TRUNK[0], contact=f"<{contact}>"), TRUNK)
+    assert goes(here, call.from_callee(uri=contact), SERVER_A) == TRUNK
+    here.names["new.example.org"] = (("203.0.113.21", 5060),)
+    assert goes(here, call.from_callee(uri=contact), SERVER_A) == ("203.0.113.21", 5060)
+
+
+def test_nobody_waits_for_the_name_of_a_proxy_beyond_ours() -> None:
+    here = node()
+    call = set_up(here, request(via=TRUNK[0], extra=("Record-Route: <sip:new.example.org;lr>",)), TRUNK)
+    message, forward = here.forward(call.from_callee(uri="sip:8005@192.168.7.7"), SERVER_A)
+    assert forward.address == TRUNK
+    assert values(message, "route") == ["<sip:new.example.org;lr>"]
 
 
 def test_a_proxy_beyond_ours_is_reached_by_the_route_that_is_left() -> None:
