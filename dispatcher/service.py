@@ -249,12 +249,16 @@ class Service:
 
     async def _look_up(self, asked: Resolve) -> None:
         self.counters.lookups += 1
+        addresses: tuple[Address, ...] | None = None
         try:
-            await self._names.fetch(asked.host, asked.port, asked.transport)
+            addresses = await self._names.fetch(asked.host, asked.port, asked.transport)
         except Exception:  # a mistake of ours costs the requests that wait, not the proxy
             log.exception("the look-up of a next hop failed inside", name=asked.host)
         queue = self._waiting.pop(asked)
         self._waiting_count -= len(queue)
+        if addresses is None:
+            self.counters.dropped[DropReason.OVERLOAD] += len(queue)
+            return
         now = trio.current_time()
         for payload, source, arrival, lookups in queue:
             self._take(payload, source, arrival, now, lookups)

@@ -17,7 +17,7 @@ from dispatcher.logbudget import INTERVAL_S
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.recent import RecentChoices
 from dispatcher.sending import SendOutcome
-from dispatcher.service import BATCH, MAX_WAITING, SENT_KEPT, Service
+from dispatcher.service import BATCH, MAX_LOOKUPS_A_REQUEST, MAX_WAITING, SENT_KEPT, Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import open_listener
 from sip.message import Message
@@ -189,6 +189,22 @@ async def test_a_name_that_is_never_known_ends_in_a_counted_drop() -> None:
         with trio.fail_after(5):
             await until(lambda: bool(bench.service.counters.dropped))
         assert bench.service.counters.dropped == {DropReason.OVERLOAD: 1}
+
+
+async def test_a_name_that_is_forgotten_again_and_again_ends_in_a_counted_drop() -> None:
+    class Forgetful(Names):
+        async def fetch(self, host: str, port: int | None, transport: str) -> tuple[Address, ...] | None:
+            self.asked.append(host)
+            await trio.lowlevel.checkpoint()
+            return ()
+
+    names = Forgetful()
+    async with running(names) as bench:
+        await bench.server.sendto(request(uri="sip:1@nowhere.example", via=f"{SERVER_HOST}:5060"), bench.proxy)
+        with trio.fail_after(5):
+            await until(lambda: bool(bench.service.counters.dropped))
+        assert bench.service.counters.dropped == {DropReason.OVERLOAD: 1}
+        assert len(names.asked) == MAX_LOOKUPS_A_REQUEST
 
 
 async def test_only_so_many_requests_wait_for_names() -> None:
