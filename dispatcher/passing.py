@@ -91,10 +91,13 @@ def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, 
 
 
 def _added(snapshot: Snapshot, received: Received, hop: Hop, mark: bytes) -> list[bytes]:
-    """Our Via, and Record-Route or Path where the request needs them."""
+    """Our Via, and Record-Route or Path where the request needs them.
+
+    With `rport` (RFC 3581) a reply comes back to the port that the request left by, whatever stands between us.
+    """
     own = snapshot.sent_by[hop.listener]
     branch = mac(snapshot.keys[0], BRANCH, received.transaction)
-    via = b"Via: SIP/2.0/%b %b;branch=%b%b;%b" % (
+    via = b"Via: SIP/2.0/%b %b;branch=%b%b;rport;%b" % (
         snapshot.listeners[hop.listener].transport.upper().encode(), own, COOKIE, branch, mark,
     )  # fmt: skip
     if hop.listener != received.arrival:

@@ -25,6 +25,7 @@ from tests.dispatcher.world import (
     VIP6,
     Node,
     make_snapshot,
+    reply_to,
     request,
     set_up,
     values,
@@ -51,9 +52,29 @@ def lines(message: Message) -> list[str]:
 def test_our_via_goes_on_top_with_a_branch_and_a_mark() -> None:
     message, _ = node().forward(request(), PHONE)
     assert re.fullmatch(
-        r"Via: SIP/2\.0/UDP 192\.0\.2\.1:5060;branch=z9hG4bK[0-9a-f]{16};l=[0-9a-f]{8}", lines(message)[0]
+        r"Via: SIP/2\.0/UDP 192\.0\.2\.1:5060;branch=z9hG4bK[0-9a-f]{16};rport;l=[0-9a-f]{8}", lines(message)[0]
     )
     assert values(message, "via")[1].startswith("SIP/2.0/UDP 198.51.100.7:40001;branch=z9hG4bK-1")
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        "branch={branch};rport=5060;received=192.0.2.1;{mark}",
+        "rport=5060;received=192.0.2.1;branch={branch};{mark}",
+        "branch={branch};received=192.0.2.1;rport=5060;{mark}",
+        "branch={branch};rport=5060;{mark};received=192.0.2.1",
+        "branch={branch};rport;{mark}",
+    ],
+)
+def test_a_reply_is_ours_however_the_server_fills_in_rport(filled: str) -> None:
+    here = node()
+    message, forward = here.forward(request(), PHONE)
+    own = values(message, "via")[0]
+    head, branch, _, mark = own.split(";")
+    via = f"{head};{filled.format(branch=branch.removeprefix('branch='), mark=mark)}"
+    reply = reply_to(message).replace(own.encode(), via.encode())
+    assert here.forward(reply, forward.address)[1].address == PHONE
 
 
 def test_our_via_names_the_listener_that_the_request_leaves_by_and_marks_the_other() -> None:
