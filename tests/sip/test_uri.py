@@ -15,6 +15,8 @@ from sip.uri import host_port, numeric, parse_host, parse_uri, scheme_of, unesca
     [
         (b"sip:b", {"host": "b"}),
         (b"SIP:A@B.Example.COM", {"user": b"A", "host": "b.example.com"}),
+        (b"sip:b:1", {"host": "b", "port": 1}),
+        (b"sip:b:65535", {"host": "b", "port": 65535}),
         (b"sips:a@b:5062", {"scheme": "sips", "user": b"a", "host": "b", "port": 5062}),
         (b"sip:a:p%40ss@b", {"user": b"a", "password": b"p%40ss", "host": "b"}),
         (b"sip:a:@b", {"user": b"a", "password": b"", "host": "b"}),
@@ -90,11 +92,12 @@ def test_what_is_no_uri_is_refused(text: bytes, reason: str) -> None:
 
 def test_a_long_uri_is_read_as_a_short_one_but_not_remembered() -> None:
     """4,096 of the longest would take hundreds of megabytes."""
-    for user in (b"a" * 10, b"a" * MAX_CACHED_URI_BYTES):
+    for size in (10, MAX_CACHED_URI_BYTES, MAX_CACHED_URI_BYTES + 1):
+        user = b"a" * (size - len(b"sip:@b"))
         first, second = (parse_uri(b"sip:" + user + b"@b") for _ in range(2))
         assert first == second
         assert first.user == user
-        assert (first is second) == (len(user) == 10)
+        assert (first is second) == (size <= MAX_CACHED_URI_BYTES)
 
 
 def test_a_parameter_is_asked_for_by_its_name_in_lower_case() -> None:

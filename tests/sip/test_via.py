@@ -26,6 +26,7 @@ HOST = b"SIP/2.0/UDP 192.0.2.1"
         (HOST + b";branch=x;rport", Via("UDP", "192.0.2.1", None, b"x", None, b"")),
         (HOST + b";branch=x;rport=", Via("UDP", "192.0.2.1", None, b"x", None, b"")),
         (HOST + b";rport;branch=x", Via("UDP", "192.0.2.1", None, b"x", None, b"")),
+        (HOST + b":1;branch=x;rport=1", Via("UDP", "192.0.2.1", 1, b"x", None, b"1")),
         (HOST + b";branch=x;rport=65535", Via("UDP", "192.0.2.1", None, b"x", None, b"65535")),
         (
             HOST + b";branch=x;rport=9;received=192.0.2.2",
@@ -78,6 +79,7 @@ def test_a_via_is_its_pieces(text: bytes, via: Via) -> None:
         (HOST + b";branch=x;rport=0", "Malformed rport in Via"),
         (HOST + b";branch=x;rport=65536", "Malformed rport in Via"),
         (HOST + b";branch=x;rport=000005060", "Malformed rport in Via"),
+        (HOST + b";branch=x;rport=005060", "Malformed rport in Via"),
         (HOST + b";branch=x;rport=000001" + b"0" * 5000, "Malformed rport in Via"),
         (HOST + b";branch=x;rport=-1", "Malformed rport in Via"),
         (HOST + b";branch=x;rport=x", "Malformed rport in Via"),
@@ -86,6 +88,7 @@ def test_a_via_is_its_pieces(text: bytes, via: Via) -> None:
         (HOST + b";branch=x;received=", "Malformed received in Via"),
         (HOST + b";branch=x;received", "Malformed received in Via"),
         (HOST + b";branch=x;received=1.2.3", "Malformed received in Via"),
+        (HOST + b";branch=x;received=~192.0.2.1", "Malformed received in Via"),
         (HOST + b";branch=x;received=fe80::1%25eth0", "Malformed received in Via"),
         (HOST + b";branch=x;received=\xb2.0.2.1", "Malformed received in Via"),
         (HOST + b";branch=x;branch=y", "Repeated parameter"),
