@@ -76,7 +76,7 @@ def test_what_the_request_lacks_the_answer_lacks() -> None:
 
 def test_an_answer_is_in_the_words_of_rfc_3261() -> None:
     assert phrase(483) == "Too Many Hops"
-    assert [phrase(status) for status in (499, 599, 699, 399)] == [
+    assert [phrase(status) for status in (401, 599, 699, 399)] == [
         "Request Failure", "Server Failure", "Global Failure", "Failure",
     ]  # fmt: skip
     assert all(phrase(status) == reason for status, reason in REASONS.items())
@@ -215,6 +215,17 @@ def test_replies_ack_cancel_and_what_has_no_via_are_never_answered(written: byte
     assert salvage(written) is None
 
 
+@pytest.mark.parametrize("eol", [b"\r\n", b"\n"])
+def test_nothing_is_saved_from_a_body(eol: bytes) -> None:
+    broken = datagram(
+        b"INVITE nonsense", change={b"To": None}, eol=eol, body=b"To: <sip:evil@x>" + eol + b"Via: evil" + eol
+    )
+    found = salvage(broken)
+    assert found is not None
+    assert found[0].names == [b"via", b"from", b"call-id", b"cseq"]
+    assert salvage(datagram(change={b"Via": None}, eol=eol, body=b"Via: SIP/2.0/UDP evil")) is None
+
+
 def test_only_so_many_lines_are_looked_at() -> None:
     filler = (b"x",) * (MAX_HEADER_FIELDS - 1)
     via = b"Via: SIP/2.0/UDP a"
@@ -227,6 +238,8 @@ def test_only_so_many_lines_are_looked_at() -> None:
     [
         (b"SIP/2.0/UDP a;branch=x;rport", Via("UDP", "a", None, b"x", None, b"")),
         (b"SIP/2.0/UDP a:5062;branch=x, garbage;;", Via("UDP", "a", 5062, b"x")),
+        (b"SIP/2.0/UDP a:1;;", Via("UDP", "a", 1, b"")),
+        (b"SIP/2.0/UDP a:65535;;", Via("UDP", "a", 65535, b"")),
         (b"SIP/2.0/UDP 192.0.2.15;;,;,,", Via("UDP", "192.0.2.15", None, b"")),
         (b"SIP/7.0/UDP c.Example.com;branch=x", Via("UDP", "c.example.com", None, b"x")),
         (
