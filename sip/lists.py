@@ -23,7 +23,6 @@ PARAMS = (
 _MEMBER = re.compile(rb"(?:[^,\"<]++|" + QUOTED + rb"|<[^>]*+>)*", re.DOTALL)
 _PARAM = re.compile(rb"(?:[^;\"]++|" + QUOTED + rb")*", re.DOTALL)
 _NAME_VALUE = re.compile(rb";[ \t]*+(" + TOKEN + rb")[ \t]*+(?:=[ \t]*+(" + QUOTED + rb"|[^; \t]*+))?", re.DOTALL)
-_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def split_members(raw: bytes) -> list[bytes]:
@@ -56,13 +55,6 @@ def read_params(text: bytes) -> dict[bytes, bytes]:
     if len(params) != len(pairs):
         raise SipError("Repeated parameter")
     return params
-
-
-def unquote(text: bytes) -> bytes:
-    """A quoted string's content, a token as it is (RFC 3261 25.1)."""
-    if len(text) >= 2 and text.startswith(b'"'):
-        return _QUOTED_PAIR.sub(rb"\1", text[1:-1])
-    return text
 
 
 def _split(raw: bytes, piece: re.Pattern[bytes], separator: bytes) -> list[bytes]:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sip.errors import SipError
-from sip.lists import PARAMS, read_params, split_members, split_params, unquote
+from sip.lists import PARAMS, read_params, split_members, split_params
 
 
 @pytest.mark.parametrize(
@@ -84,18 +84,3 @@ def test_what_is_no_parameter_list_does_not_match(text: bytes) -> None:
 def test_a_parameter_that_stands_twice_is_refused(text: bytes) -> None:
     with pytest.raises(SipError, match="Repeated parameter"):
         read_params(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "content"),
-    [
-        (b'"a b"', b"a b"),
-        (b'"\\"\\\\"', b'"\\'),
-        (b'""', b""),
-        (b"token", b"token"),
-        (b'"', b'"'),
-        (b'"\\\x00"', b"\x00"),
-    ],
-)
-def test_quotes_come_off(text: bytes, content: bytes) -> None:
-    assert unquote(text) == content
