@@ -400,6 +400,10 @@ def _routes() -> Iterator[Case]:
                 f"{who} with {name}", who, request("INVITE", uri, {**fields, "Route": route, "Call-ID": "route"})
             )
     tagged: Fields = {"To": "<sip:8006@{PROXY}>;tag=callee", "CSeq": "2 BYE", "Contact": None}
+    yield Case(
+        "server calls the proxy along a foreign Route", "server",
+        request("INVITE", "sip:8006@{PROXY}", SERVER, Route="<sip:203.0.113.77;lr>"),
+    )  # fmt: skip
     along: Fields = {**PHONE, "Route": "{CALLER:phone}"}
     yield Case("OPTIONS for us along a call's Route", "phone", request("OPTIONS", "sip:{PROXY}", along))
     yield Case("INFO without a To tag for us along a call's Route", "phone", request("INFO", "sip:{PROXY}", along))

@@ -151,6 +151,9 @@ def kamailio_refuses_what_is_legal(asked: Asked) -> tuple[Outputs, Outputs] | No
     return (asked.ours, asked.ours) if any(holds(asked) for holds in _NOT_READ_BY_KAMAILIO.values()) else None
 
 
+_PLAIN_ADDRESS = re.compile(
+    r"(?:^|<)sips?:(?:[\w.!~*'()&=+$,;?/%-]+@)?(?:\[[0-9A-Fa-f:.]+\]|\w[\w.-]*)(?::\d{1,4})?\s*(?:[;>]|$)", re.ASCII
+)
 _NOT_READ_BY_KAMAILIO: dict[str, Callable[[Asked], bool]] = {
     "bytes after the body, to be discarded over UDP (18.3)": lambda asked: asked.raw.length < len(asked.raw.body),
     "a Via that others have written": lambda asked: any(not _is_readable(via) for via in asked.vias[1:]),
@@ -173,14 +176,11 @@ _NOT_READ_BY_KAMAILIO: dict[str, Callable[[Asked], bool]] = {
     "a status line without the blank before no phrase": lambda asked: bool(
         re.fullmatch(r"SIP/2.0 \d{3}", asked.raw.start)
     ),
-    "an Expires above 2**32 - 1 (20.19): the server's to refuse": lambda asked: asked.raw.value("expires") != "",
+    "an Expires or Retry-After that is no 32-bit number (20.19): the server's to refuse": lambda asked: any(
+        not re.fullmatch(r"\d{0,9}", asked.raw.value(name)) for name in ("expires", "retry-after")
+    ),
     "a URI in From or To that no server has to be reached by": lambda asked: any(
-        not re.search(
-            r"(?:^|<)\s*sips?:(?:[\w.!~*'()&=+$,;?/%-]+@)?\w[\w.-]*(?::\d{1,4})?\s*(?:[;>]|$)",
-            asked.raw.value(name),
-            re.ASCII,
-        )
-        for name in ("from", "to")
+        not _PLAIN_ADDRESS.search(re.sub(r'"(?:[^"\\]|\\.)*"', "", asked.raw.value(name))) for name in ("from", "to")
     ),
     "a tag that is no token": lambda asked: any(re.search(r"[^\w.!%*`'~+-]", tag) for tag in asked.raw.tags),
     "a host with an underscore": lambda asked: "_" in asked.raw.uri.rpartition("@")[2],
@@ -201,7 +201,7 @@ def _is_numeric(host: str) -> bool:
 def _is_readable(via: Via) -> bool:
     return (
         not via.text
-        and all(re.fullmatch(r"[\w.!%*`'~+-]+", name) for name, _ in via.params)
+        and all(re.fullmatch(r"[\w.!%*`'~+-]+", name) and " " not in (value or "") for name, value in via.params)
         and via.transport.startswith("SIP/2.0/")
         and bool(via.host)
         and 0 < via.port < 65536
@@ -252,6 +252,8 @@ def received_not_needed(asked: Asked) -> tuple[Outputs, Outputs] | None:
     place = 0 if theirs.kind == "answer" else 1
     if len(theirs.vias) <= place or theirs.vias[place].param("received") != asked.source[0]:
         return None
+    if any(len(each.vias) > place and each.vias[place].param("received") is not None for each in asked.ours):
+        return None
     vias = (*theirs.vias[:place], theirs.vias[place].without("received"), *theirs.vias[place + 1 :])
     return asked.ours, (attrs.evolve(theirs, vias=vias),)
 
@@ -301,7 +303,14 @@ def maddr_counts(asked: Asked) -> tuple[Outputs, Outputs] | None:
         return ((), ()) if _codes(asked.ours) == ("500",) else None
     if theirs is None:
         return asked.ours, asked.ours
-    return asked.ours, (attrs.evolve(theirs, hop=ours.hop, routes=ours.routes),)
+    return asked.ours, (attrs.evolve(theirs, hop=ours.hop, routes=ours.routes, what=ours.what),)
+
+
+@_difference("a sips: URI without a port means 5061, where no listener is")
+def sips_is_another_port(asked: Asked) -> tuple[Outputs, Outputs] | None:
+    if not asked.raw.uri.lower().startswith("sips:") or _one(asked.ours, "request") is None:
+        return None
+    return (asked.ours, asked.ours) if _codes(asked.theirs) == ("200",) else None
 
 
 @_difference("a tel: or urn: that comes from a server names no host, so that the proxy chooses one")
@@ -330,7 +339,7 @@ def routes_of_the_edge(asked: Asked) -> tuple[Outputs, Outputs] | None:
     uri = theirs.what.split(" ", 1)[1]
     if uri != ours.routes[0].rpartition("<")[2].partition(">")[0]:
         return None
-    if theirs.routes != (*ours.routes[1:], f"<{ours.what.split(' ', 1)[1]}>"):
+    if theirs.routes not in ((*ours.routes[1:], f"<{ours.what.split(' ', 1)[1]}>"), ours.routes[1:]):
         return None
     return asked.ours, (attrs.evolve(theirs, what=ours.what, routes=ours.routes, hop=ours.hop),)
 
@@ -409,16 +418,26 @@ _OWN_ROUTE = re.compile(
 )
 
 
+@_difference("what a server sends to the proxy itself is dispatched, whatever Route is left")
+def dispatched_before_routed(asked: Asked) -> tuple[Outputs, Outputs] | None:
+    ours, theirs = _one(asked.ours, "request"), _one(asked.theirs, "request")
+    if not asked.from_core or not _OWN_ROUTE.fullmatch(asked.raw.uri) or ours is None or not ours.routes:
+        return None
+    if theirs is None or asked.calls or ours.hop != "the client":  # the server that asked is the only one there
+        return None
+    return asked.ours, (attrs.evolve(theirs, hop=ours.hop, what=ours.what, routes=ours.routes),)
+
+
 @_difference("a dotted number that is no address is a name that nobody has; a Route that is no SIP URI leads nowhere")
 def next_hop_that_is_none(asked: Asked) -> tuple[Outputs, Outputs] | None:
-    target = next((value for value in asked.raw.values("route") if not _OWN_ROUTE.fullmatch(value)), asked.raw.uri)
-    uri = target.rpartition("<")[2].partition(">")[0]
+    uris = [value.rpartition("<")[2].partition(">")[0] for value in asked.raw.values("route")]
+    uri = next((uri for uri in uris if not _OWN_ROUTE.fullmatch(uri) or not is_sip_uri(uri)), asked.raw.uri)
     host = re.sub(r"^sips?:(?:[^@]*@)?(\[[^\]]*\]|[^:;?]*).*$", r"\1", uri, flags=re.IGNORECASE)
     is_host = re.search(r"[a-z]", host, re.IGNORECASE) or _is_numeric(host)
     if not asked.from_core or (is_sip_uri(uri) and is_host):
         return None
     ours, theirs = _one(asked.ours, "request"), _one(asked.theirs, "request")
-    if _codes(asked.ours) == ("500",):
+    if _codes(asked.ours) == ("500",) or (not asked.ours and asked.raw.method in ("ACK", "CANCEL")):
         return (), ()
     if ours is None or theirs is None or ours.hop not in {EDGE_ENDS[call] for call in asked.calls}:
         return None
@@ -435,7 +454,12 @@ def token_leads(asked: Asked) -> tuple[Outputs, Outputs] | None:
         return None
     if theirs is None:  # an OPTIONS for the proxy itself, to Kamailio
         return (asked.ours, asked.ours) if _codes(asked.theirs) == ("200",) else None
-    return asked.ours, (attrs.evolve(theirs, hop=ours.hop, routes=ours.routes, what=ours.what),)
+    theirs = attrs.evolve(
+        theirs, hop=ours.hop, routes=ours.routes, what=ours.what, own_record_routes=ours.own_record_routes
+    )
+    if asked.raw.method == "REGISTER":
+        theirs = attrs.evolve(theirs, own_paths=ours.own_paths, supported=ours.supported)
+    return asked.ours, (theirs,)
 
 
 @_difference("the From tag says whether a call's Route leads to its server or away from it")

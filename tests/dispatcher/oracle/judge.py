@@ -92,6 +92,8 @@ class _Judge:
             self.faults.append("NUL")
         if re.match(rb"[^\n]*\n[ \t]", head):
             self.faults.append("white space before the first field")
+        if re.search(rb"\n(?![ \t])[^:\n]*\n[ \t]", head):
+            self.faults.append("a fold before the colon")
         return re.sub(rb"\n[ \t]+", b" ", head), body
 
     def _field(self, line: str) -> tuple[str, str]:

@@ -67,6 +67,10 @@ class Raw:
         return self.start[:4].upper() == "SIP/"
 
     @property
+    def status(self) -> str:
+        return self.start.split(" ")[1]
+
+    @property
     def length(self) -> int:
         """What Content-Length says, the body's own length where it says nothing."""
         value = self.value("content-length")
@@ -165,16 +169,9 @@ def meaning(payload: bytes, to: Address, *, source: Address, asked: Raw, names: 
         hop = "a destination"
     if to == source:
         hop = "the client"
-    vias = [Via.read(names.same(value)) if at else Via.read(value) for at, value in enumerate(raw.values("via"))]
     if raw.is_reply:
-        kind = "reply" if asked.is_reply else "answer"
-        return Output(
-            kind, hop, raw.start.split(" ")[1], tuple(Via.read(names.same(value)) for value in raw.values("via")),
-            tags=(raw.tags[0], ("generated" if raw.tags[1] else "") if kind == "answer" else names.same(raw.tags[1])),
-            unsupported=raw.value("unsupported"),
-            others=_others(raw, names) if kind == "reply" else (),
-            body=names.same(raw.body.decode("latin-1")) if kind == "reply" else "",
-        )  # fmt: skip
+        return _passed_back(raw, hop, names) if asked.is_reply else _answered(raw, hop, names)
+    vias = [Via.read(names.same(value)) if at else Via.read(value) for at, value in enumerate(raw.values("via"))]
     if vias and vias[0].host in own_hosts:
         vias[0] = Via(vias[0].transport, "the proxy", vias[0].port)
     recorded, paths = _own_on_top(raw, "record-route", own_hosts), _own_on_top(raw, "path", own_hosts)
@@ -189,9 +186,32 @@ def meaning(payload: bytes, to: Address, *, source: Address, asked: Raw, names: 
         record_routes=tuple(names.same(value) for value in raw.values("record-route")[recorded:]),
         own_paths=paths,
         supported=",".join(sorted(raw.values("supported"))),
-        tags=(raw.tags[0], names.same(raw.tags[1])),
+        tags=(names.same(raw.tags[0]), names.same(raw.tags[1])),
         others=_others(raw, names),
         body=names.same(raw.body.decode("latin-1")),
+    )
+
+
+def _passed_back(raw: Raw, hop: str, names: Names) -> Output:
+    return Output(
+        "reply",
+        hop,
+        raw.status,
+        tuple(Via.read(names.same(value)) for value in raw.values("via")),
+        tags=(names.same(raw.tags[0]), names.same(raw.tags[1])),
+        others=_others(raw, names),
+        body=names.same(raw.body.decode("latin-1")),
+    )
+
+
+def _answered(raw: Raw, hop: str, names: Names) -> Output:
+    return Output(
+        "answer",
+        hop,
+        raw.status,
+        tuple(Via.read(names.same(value)) for value in raw.values("via")),
+        tags=(names.same(raw.tags[0]), "generated" if raw.tags[1] else ""),
+        unsupported=raw.value("unsupported"),
     )
 
 

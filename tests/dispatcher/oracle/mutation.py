@@ -29,6 +29,7 @@ _LINES = (
     b"Max-Forwards: 3", b"Max-Forwards: 0", b"Proxy-Require: x", b"Require: x", b"Supported: path",
     b"Content-Length: 1", b"l: 0", b"X: y", b" folded", b"\tfolded", b":",
 )  # fmt: skip
+_OWN_VIA = re.compile(rb"\{VIA:[a-z]+(?::other)?\}")
 _SHORT = {b"Via": b"v", b"From": b"f", b"To": b"t", b"Call-ID": b"i", b"Contact": b"m", b"Content-Length": b"l"}
 _NUMBERS = (b"0", b"1", b"007", b"70", b"255", b"256", b"5060", b"65535", b"65536", b"2147483648", b"4294967296")
 
@@ -42,6 +43,8 @@ def mutations(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
         text = case.text
         for _ in range(rng.choice((1, 1, 2, 3))):
             text = rng.choice(_CHANGES)(rng, text, rng.choice(cases).text)
+        if not text.lstrip(b"\r\n").startswith(b"SIP/"):  # each proxy's Via is its own: not for a client to send
+            text = _OWN_VIA.sub(b"SIP/2.0/UDP 203.0.113.99;branch=z9hG4bK-another-proxy", text)
         found.append(Case(f"mutation {number} of {case.name}", case.who, text))
     return found
 
