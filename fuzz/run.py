@@ -21,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "fuzz" / "corpus"
 CASES = ROOT / "fuzz" / "cases"
+TORTURE = ROOT / "tests" / "torture"
+"""RFC 4475's messages: the parser starts from them too."""
 WORK = ROOT / "build" / "fuzz"
 """Where each run goes on with what the last one has found interesting."""
 
@@ -120,7 +122,7 @@ def _engine(target: str, *arguments: str | Path) -> str:
 
 
 def _seeds(target: str) -> tuple[Path, ...]:
-    return tuple(folder / target for folder in (CORPUS, CASES) if (folder / target).is_dir())
+    return CORPUS / target, CASES / target, *((TORTURE,) if target == "parser" else ())
 
 
 def _size(folders: Sequence[Path]) -> str:
@@ -136,10 +138,10 @@ def _last_error(output: str) -> str:
 def _keep(target: str) -> None:
     """Add to the committed corpus what reaches code that it does not reach; the largest go when it grows too much."""
     corpus = CORPUS / target
-    _engine(target, "-set_cover_merge=1", f"-max_len={MAX_FILE_BYTES}", corpus, WORK / target)
-    files = [file for file in corpus.iterdir() if _HASH_NAME.fullmatch(file.name)]
-    files.sort(key=lambda file: (file.stat().st_size, file.name))
-    for file in files[max(0, MAX_FILES - sum(1 for each in corpus.iterdir() if each not in files)) :]:
+    _engine(target, "-set_cover_merge=1", f"-max_len={MAX_FILE_BYTES}", corpus, *_seeds(target)[1:], WORK / target)
+    files = list(corpus.iterdir())
+    found = sorted((file for file in files if _HASH_NAME.fullmatch(file.name)), key=lambda file: file.stat().st_size)
+    for file in found[max(0, MAX_FILES - (len(files) - len(found))) :]:
         file.unlink()
     print(f"{target}: committed corpus {_size((corpus,))}")
 
