@@ -2,8 +2,9 @@
 
 The invariant: whatever the bytes, `route` returns an outcome and never raises, and the same one when asked again.  What
 came from the edge leaves to a listed destination or to an end that a valid token vouches for.  What is passed on parses
-again and has every line but those we edit, in their order; a reply to it finds its way back.  Our answers parse, go to
-where the request came from, and are never made to an ACK or CANCEL; the ACK to one of them ends here.
+again and has every line but those we edit, in their order; a reply to it finds its way back, and no other reply goes
+anywhere.  Our answers parse, go to where the request came from, and are never made to an ACK or CANCEL; the ACK to one
+of them ends here.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ import re
 
 import attrs
 
+from dispatcher.branch import COOKIE, mac, transaction_below
 from dispatcher.choice import Chance
+from dispatcher.keyed import BRANCH
 from dispatcher.outcome import Drop, Forward, Outcome, Reply, Resolve
 from dispatcher.passing import DIALOG_METHODS
 from dispatcher.route import route
 from dispatcher.token import Claims, read_token
 from fuzz.world import World
+from sip.address import tag_of
 from sip.errors import SipError
 from sip.limits import MAX_HEADER_FIELDS, MAX_VIAS
 from sip.lists import split_members
 from sip.message import Message, unfold
-from sip.request import Request, read_request
+from sip.request import Request, read_call_id, read_cseq_number, read_request
 from sip.routes import route_uris
 from sip.uri import Address
 from sip.via import parse_via, reply_address
+from tests.dispatcher.world import KEY
 
 ROOM_BYTES = 1_024
 """What we add and one field more: nearer than this to the parser's limits, a message that leaves may break them."""
@@ -49,6 +54,7 @@ def check(data: bytes) -> None:
         assert listener.family == (6 if ":" in outcome.address[0] else 4), "each family leaves by its own listener"
         message = Message.parse(world.datagram)
         if outcome.status:
+            assert _is_genuine(message), "a reply goes back only when we have sent out its top Via"
             _check_passed_back(message, outcome)
         else:
             _check_law(world, message, outcome.address)
@@ -173,6 +179,15 @@ def _check_passed_back(before: Message, forward: Forward) -> None:
         (name, _bare(line)) for name, line in zip(before.names, before.lines, strict=True) if name != b"via"
     ]
     assert before.body.startswith(after.body)
+
+
+def _is_genuine(reply: Message) -> bool:
+    """Whether the top Via's branch is the hash of what is below it, under the one secret there is."""
+    top, below = (parse_via(text) for text in _vias(reply)[:2])
+    transaction = transaction_below(
+        below, read_call_id(reply), tag_of(reply.first.get(b"from", b"")), read_cseq_number(reply)
+    )
+    return transaction is not None and top.branch == COOKIE + mac(KEY, BRANCH, transaction)
 
 
 def _check_answer(world: World, reply: Reply) -> None:

@@ -366,10 +366,11 @@ def _by_token(asked: Asked) -> tuple[Outputs, Outputs] | None:
 @_difference("edge to edge never leaves: a call's Route leads to the server of the call, whatever the Request-URI says")
 def nothing_leaves_to_the_edge(asked: Asked) -> tuple[Outputs, Outputs] | None:
     ours, theirs = _one(asked.ours, "request"), _one(asked.theirs, "request")
-    if asked.from_core or ours is None or ours.hop != "a destination":
+    if asked.from_core or ours is None or ours.hop != "a destination" or not asked.routes:
         return None
-    if theirs is None:
-        return (asked.ours, asked.ours) if _codes(asked.theirs) == ("500",) or not asked.theirs else None
+    if theirs is None:  # it cannot find the Request-URI, and an ACK gets no 500
+        is_silent = not asked.theirs and asked.raw.method == "ACK"
+        return (asked.ours, asked.ours) if _codes(asked.theirs) == ("500",) or is_silent else None
     return asked.ours, (attrs.evolve(theirs, hop=ours.hop),)
 
 
