@@ -3,7 +3,8 @@
     fuzz/run.py [--target parser|pipeline] [--seconds 60] [--keep]
     fuzz/run.py --target NAME --replay FILE ...
 
-Ends with 0 when nothing was found, 1 with a finding, 2 on a wrong option, 3 where there is no fuzzer for this Python.
+Ends with 0 when nothing was found, 1 with a finding, 2 on a wrong option, 3 where there is no fuzzer for this Python,
+130 when it was interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ WORK = ROOT / "build" / "fuzz"
 """Where each run goes on with what the last one has found interesting."""
 
 TARGETS = ("parser", "pipeline")
-FOUND, NO_FUZZER = 1, 3
+FOUND, NO_FUZZER, INTERRUPTED = 1, 3, 130
 MAX_BYTES = 4096
 """Of an input: the limits of the parser have tests of their own, and short inputs run more often."""
 SLOW_SECONDS = 10
@@ -101,6 +102,9 @@ def _run(target: str, seconds: int) -> bool:
         flush=True,
     )
     artifact = _ARTIFACT.search(output)
+    if artifact is None and "run interrupted" in output:
+        print(f"{target}: interrupted before its time was over", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     if artifact is None:
         if not figures:
             print(f"{target}: the fuzzer did not run: {log}\n{output[-2000:]}", file=sys.stderr)

@@ -123,10 +123,12 @@ def _beside_dialog() -> Iterator[Case]:
             f"{method} with a To tag, no Route, from a server", "server",
             request(method, "sip:8005@198.51.100.7:40001", SERVER, To="<sip:8005@{PROXY}>;tag=callee"),
         )  # fmt: skip
-    yield Case(
-        "ACK to the proxy's answer", "phone",
-        request("ACK", "sip:8006@{PROXY}", To="<sip:8006@{PROXY}>;tag={TAG}", Call_ID="refused", Contact=None),
-    )  # fmt: skip
+    for name, cseq in (("", "1 ACK"), (", of another transaction", "2 ACK")):
+        to = "<sip:8006@{PROXY}>;tag={TAG}"
+        yield Case(
+            f"ACK to the proxy's answer{name}", "phone",
+            request("ACK", "sip:8006@{PROXY}", To=to, Call_ID="refused", Contact=None, CSeq=cseq),
+        )  # fmt: skip
     for who, fields in (("nat", NATTED), ("phone", PHONE)):
         yield Case(
             f"INVITE along the Path to {who}", "server",
@@ -421,6 +423,10 @@ def _routes() -> Iterator[Case]:
     yield Case(
         "BYE of a strict router", "phone",
         request("BYE", _bare("{CALLER:phone}"), {**PHONE, **tagged, "Route": "<{CONTACT:phone}>"}),
+    )  # fmt: skip
+    yield Case(
+        "BYE of a strict router to another scheme", "phone",
+        request("BYE", _bare("{CALLER:phone}"), {**PHONE, **tagged, "Route": "<http:x>"}),
     )  # fmt: skip
     yield Case(
         "BYE of a strict router with one hop more", "phone",

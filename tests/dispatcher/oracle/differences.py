@@ -144,6 +144,14 @@ def proxy_require_in_ack_and_cancel(asked: Asked) -> tuple[Outputs, Outputs] | N
     return ((), ()) if asked.ours and (not asked.theirs or _codes(asked.theirs) == ("420",)) else None
 
 
+@_difference("the To tag of our answers is the hash of their transaction: with another CSeq it is no tag of ours")
+def acks_to_another_transaction(asked: Asked) -> tuple[Outputs, Outputs] | None:
+    ours = _one(asked.ours, "request")
+    if asked.raw.method != "ACK" or b"{TAG}" not in asked.case.text or asked.theirs or ours is None:
+        return None
+    return asked.ours, asked.ours
+
+
 @_difference("what RFC 3261 allows, and what is not for a proxy to judge, passes; Kamailio refuses or drops it")
 def kamailio_refuses_what_is_legal(asked: Asked) -> tuple[Outputs, Outputs] | None:
     if asked.faults or not asked.ours or (asked.theirs and _codes(asked.theirs) != ("400",)):
@@ -152,13 +160,13 @@ def kamailio_refuses_what_is_legal(asked: Asked) -> tuple[Outputs, Outputs] | No
 
 
 _PLAIN_ADDRESS = re.compile(
-    r"(?:^|<)sips?:(?:[\w.!~*'()&=+$,;?/%-]+@)?(?:\[[0-9A-Fa-f:.]+\]|\w[\w.-]*)(?::\d{1,4})?\s*(?:[;>]|$)", re.ASCII
+    r"(?:^|<)sips?:(?:[\w.!~*'()&=+$,;?/%-]+@)?(?:\[[0-9A-Fa-f:.]+\]|\w[\w.-]*)(?::\d{1,4})?(?:>|\s*(?:;|$))", re.ASCII
 )
 _NOT_READ_BY_KAMAILIO: dict[str, Callable[[Asked], bool]] = {
     "bytes after the body, to be discarded over UDP (18.3)": lambda asked: asked.raw.length < len(asked.raw.body),
     "a Via that others have written": lambda asked: any(not _is_readable(via) for via in asked.vias[1:]),
-    "a value of a Via parameter that begins with an equals sign": lambda asked: (
-        "==" in "".join(asked.raw.values("via"))
+    "a parameter of Via whose value has an equals sign, a branch without a value": lambda asked: any(
+        "=" in (value or "") or (name == "branch" and not value) for via in asked.vias for name, value in via.params
     ),
     "a quoted string among the parameters of a Via (25.1)": lambda asked: '"' in "".join(asked.raw.values("via")),
     "a transport of Via that it does not know": lambda asked: any(
@@ -256,6 +264,19 @@ def received_not_needed(asked: Asked) -> tuple[Outputs, Outputs] | None:
         return None
     vias = (*theirs.vias[:place], theirs.vias[place].without("received"), *theirs.vias[place + 1 :])
     return asked.ours, (attrs.evolve(theirs, vias=vias),)
+
+
+@_difference("a received that the sender wrote gives way to ours; in its answers Kamailio leaves it beside its own")
+def received_once(asked: Asked) -> tuple[Outputs, Outputs] | None:
+    theirs = _one(asked.theirs, "answer")
+    said = asked.via.param("received")
+    if theirs is None or said is None or not theirs.vias:
+        return None
+    params = dict.fromkeys(theirs.vias[0].params)  # each once
+    if said != asked.source[0]:
+        params.pop(("received", said), None)
+    top = attrs.evolve(theirs.vias[0], params=tuple(params))
+    return asked.ours, (attrs.evolve(theirs, vias=(top, *theirs.vias[1:])),)
 
 
 @_difference("Unsupported names every extension that Proxy-Require asked for; Kamailio names the first")
@@ -463,11 +484,21 @@ def token_leads(asked: Asked) -> tuple[Outputs, Outputs] | None:
     return asked.ours, (theirs,)
 
 
+@_difference("what a strict router has left for last is the Request-URI, and judged as one")
+def strict_routers_request_uri(asked: Asked) -> tuple[Outputs, Outputs] | None:
+    last = (asked.raw.values("route") or [""])[-1].rpartition("<")[2].partition(">")[0]
+    if not asked.calls or not _OWN_ROUTE.fullmatch(asked.raw.uri) or is_sip_uri(last):
+        return None
+    return ((), ()) if _codes(asked.ours) in (("400",), ("416",)) else None
+
+
 @_difference("the From tag says whether a call's Route leads to its server or away from it")
 def direction_by_from_tag(asked: Asked) -> tuple[Outputs, Outputs] | None:
     ours, theirs = _one(asked.ours, "request"), _one(asked.theirs, "request")
-    if not asked.from_core or ours is None or theirs is None or not asked.calls or ours.hop != "the client":
+    if not asked.from_core or ours is None or not asked.calls or ours.hop != "the client":
         return None
+    if theirs is None:  # it cannot find the Request-URI
+        return (asked.ours, asked.ours) if _codes(asked.theirs) == ("500",) else None
     return asked.ours, (attrs.evolve(theirs, hop=ours.hop, own_record_routes=ours.own_record_routes),)
 
 

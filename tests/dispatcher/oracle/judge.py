@@ -195,6 +195,9 @@ class _Judge:
 
     def _judge_via(self, place: int) -> None:
         """The Via at a place from the top; replies are routed by the second."""
+        if place == 0 and any('"' in re.sub(_QUOTED, "", value) for value in self._all("via")[:1]):
+            self.faults.append("Via")  # a quote that never ends leaves open where the first value does
+            return
         found = [member for value in self._all("via") for member in members(value)]
         if place >= len(found):
             return

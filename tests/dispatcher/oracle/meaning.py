@@ -98,11 +98,11 @@ class Via:
         if match is None:
             return cls(text=value)
         protocol, host, port, params = match.groups()
-        pairs = {}
+        pairs = []
         for piece in (params or "").split(";")[1:]:
             name, equals, text = piece.partition("=")
-            pairs[name.strip().lower()] = text.strip() if equals and text.strip() else None
-        return cls(re.sub(r"\s", "", protocol).upper(), host.lower(), int(port or 5060), tuple(sorted(pairs.items())))
+            pairs.append((name.strip().lower(), text.strip() if equals and text.strip() else None))
+        return cls(re.sub(r"\s", "", protocol).upper(), host.lower(), int(port or 5060), tuple(sorted(pairs, key=str)))
 
     def param(self, name: str) -> str | None:
         """A parameter's value, "" for a flag, None when it is absent."""
@@ -110,9 +110,6 @@ class Via:
 
     def without(self, *names: str) -> Via:
         return attrs.evolve(self, params=tuple(pair for pair in self.params if pair[0] not in names))
-
-    def having(self, **params: str) -> Via:
-        return attrs.evolve(self.without(*params), params=tuple(sorted({**dict(self.params), **params}.items())))
 
 
 @attrs.frozen
