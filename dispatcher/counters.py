@@ -7,7 +7,7 @@ from collections import defaultdict
 import attrs
 
 from dispatcher.outcome import DropReason, Refusal
-from dispatcher.sending import SendOutcome
+from health.sending import SendOutcome
 
 
 @attrs.define

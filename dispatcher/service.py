@@ -14,14 +14,14 @@ import trio
 from dispatcher.branch import COOKIE, MAC_LENGTH
 from dispatcher.choice import Chance
 from dispatcher.counters import Counters
-from dispatcher.errorqueue import SocketError
 from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
 from dispatcher.route import route
-from dispatcher.sending import SENT, receive, send
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
+from health.errorqueue import SocketError
+from health.sending import SENT, receive, send
 from sip.uri import Address
 
 BATCH = 64

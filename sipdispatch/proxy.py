@@ -24,12 +24,12 @@ from dispatcher.problem import Problem
 from dispatcher.recent import RecentChoices
 from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
-from dispatcher.sending import SendOutcome
 from dispatcher.service import Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import ListenError, OpenListener, open_listener
 from dispatcher.watch import signature, watch
 from dispatcher.wildcard import expand_wildcard
+from health.sending import SendOutcome
 from sipdispatch import logs, secret
 from sipdispatch.config import Config, Proxy
 from sipdispatch.errors import CommandError, Fault

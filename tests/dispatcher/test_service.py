@@ -11,15 +11,15 @@ import structlog.testing
 import trio
 
 from dispatcher.algorithm import DEFAULT
-from dispatcher.errorqueue import Origin, SocketError
 from dispatcher.listener import Listener
 from dispatcher.logbudget import INTERVAL_S
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.recent import RecentChoices
-from dispatcher.sending import SendOutcome
 from dispatcher.service import BATCH, MAX_LOOKUPS_A_REQUEST, MAX_WAITING, SENT_KEPT, Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import open_listener
+from health.errorqueue import Origin, SocketError
+from health.sending import SendOutcome
 from sip.message import Message
 from sip.uri import Address
 from tests.dispatcher.world import destination, make_snapshot, reply_to, request

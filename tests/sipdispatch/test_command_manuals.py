@@ -14,8 +14,8 @@ import click
 import pytest
 
 from dispatcher.outcome import DropReason, Refusal, Reply
-from dispatcher.sending import SendOutcome
 from health.board import State, Verdict
+from health.sending import SendOutcome
 from sip.uri import Address
 from sipdispatch.cli import COMMANDS, group
 from sipdispatch.explain_words import REFUSALS

@@ -15,9 +15,9 @@ from dispatcher.counters import Counters
 from dispatcher.hopcache import NextHops
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
-from dispatcher.sending import SendOutcome
 from dispatcher.service import Service
 from dispatcher.slots import TABLE_SIZE
+from health.sending import SendOutcome
 from sipdispatch import proxy
 from sipdispatch.config import Config, Flags
 from sipdispatch.errors import CommandError

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import trio
 
-from dispatcher.errorqueue import Origin, SocketError
 from dispatcher.listener import Listener
-from dispatcher.sending import SENT, SendOutcome, SendResult, drain_errors, receive, send
 from dispatcher.sockets import open_listener
+from health.errorqueue import Origin, SocketError
+from health.sending import SENT, SendOutcome, SendResult, drain_errors, receive, send
 from tests.dispatcher.namespace import run_in_namespace
 
 LOOPBACKS = ["127.0.0.1", "::1"]
@@ -286,7 +286,7 @@ def test_each_outcome_has_its_label_and_sentence() -> None:
 
 IN_NAMESPACE = """
 from dispatcher.listener import Listener
-from dispatcher.sending import receive, send
+from health.sending import receive, send
 from dispatcher.sockets import open_listener
 sock = open_listener(Listener("udp", ({host!r}, 5060))).sock
 for turn in range(2):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.errorqueue import Origin, SocketError, parse_error
+from health.errorqueue import Origin, SocketError, parse_error
 
 pytestmark = pytest.mark.skipif(sys.byteorder == "big", reason="recorded on a little-endian machine")
 

@@ -13,7 +13,7 @@ import socket
 
 import attrs
 
-from dispatcher.errorqueue import Origin, SocketError, parse_error
+from health.errorqueue import Origin, SocketError, parse_error
 from sip.uri import Address
 
 MAX_DATAGRAM_BYTES = 65535

@@ -1,0 +1,1 @@
+"""Which targets answer?  The loop that sends the probes and tells what they say."""
