@@ -1,0 +1,37 @@
+"""What has happened to a destination or to the proxy?  One value for the log, the control stream and the hooks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+Kind = Literal["verdict", "word", "list", "proxy"]
+"""verdict: probes or traffic changed their mind; word: the operator did; list: a reload; proxy: start and stop."""
+
+
+@attrs.frozen(kw_only=True)
+class Happening:
+    """One change: what, from, to, cause, when.
+
+    `sequence` counts from 1 in each process; `at` is Unix time.  `before` and `after` are the words of `health.board`
+    in lower case (`up`, `suspect`, `down`, `enabled`, `draining`, `disabled`); for list and proxy they say what was
+    done.  A change of a destination has its set, URI, address (`host:port`) and number; for others these are empty.
+    """
+
+    sequence: int
+    at: float
+    kind: Kind
+    before: str
+    after: str
+    cause: str
+    set_id: int | None = None
+    uri: str = ""
+    address: str = ""
+    number: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """The same facts as plain values, under the same names; `set` for the set's number."""
+        values = attrs.asdict(self)
+        values["set"] = values.pop("set_id")
+        return values
