@@ -87,9 +87,14 @@ def read_call_id(message: Message) -> bytes:
     return call_id
 
 
+def read_cseq(message: Message) -> tuple[int, bytes]:
+    """The sequence number and the method of CSeq (RFC 3261 20.16); raises SipError."""
+    return _split_cseq(unfold(message.first.get(b"cseq", b"")))
+
+
 def read_cseq_number(message: Message) -> int:
     """The sequence number of CSeq (RFC 3261 20.16); raises SipError."""
-    return _split_cseq(unfold(message.first.get(b"cseq", b"")))[0]
+    return read_cseq(message)[0]
 
 
 def fit_body(message: Message) -> None:
