@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 import trio
 
-from dispatcher.branch import COOKIE, MAC_LENGTH
 from dispatcher.choice import Chance
 from dispatcher.counters import Counters
 from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
 from dispatcher.route import route
+from dispatcher.sent import SentBranches
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
 from health.errorqueue import SocketError
@@ -35,13 +34,6 @@ MAX_WAITING = 1024
 
 MAX_LOOKUPS_A_REQUEST = 4
 """Route, Request-URI and what a changed answer adds: more is a peer's game."""
-
-SENT_KEPT = 8
-"""Requests of each destination whose beginning is kept: an ICMP error comes back within a round trip."""
-SENT_BYTES = 256
-"""Bytes of each beginning: start line and our Via, in nearly every request."""
-MAX_ADDRESSES = 4096
-"""Destinations with such beginnings: 8 MiB at most."""
 
 _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))
 """What says that a destination cannot be reached; a packet that is too long for the way there does not."""
@@ -78,7 +70,6 @@ class Service:
     ) -> None:
         self.snapshot = snapshot
         self.counters = Counters()
-        self.draining = False
         self._listeners = tuple(listeners)
         self._names = names
         self._recent = recent
@@ -87,7 +78,7 @@ class Service:
         self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
-        self._sent: dict[Address, deque[bytes]] = {}
+        self._sent = SentBranches()
         self._budget = LogBudget()
         self._mistakes = LogBudget()
         self._reading = trio.CancelScope()
@@ -172,7 +163,7 @@ class Service:
                 self.counters.replies[number, outcome.status // 100] += 1
             else:
                 self.counters.requests[number] += 1
-                self._remember_sent(outcome.address, outcome.payload)
+                self._sent.remember(outcome.address, outcome.payload)
                 if outcome.remember is not None:
                     self._recent.remember(outcome.remember, number, now)
                     self._chance = Chance(self._chance.turn + 1, self._rng.getrandbits(64))
@@ -204,35 +195,18 @@ class Service:
         return True
 
     def _note_errors(self, errors: Sequence[SocketError]) -> None:
-        """What the network said of earlier datagrams: each error belongs to the address that its datagram went to."""
+        """What the network said of earlier datagrams: each error belongs to the address that its datagram went to.
+
+        It is believed only if it quotes a request that was sent there.
+        """
         for error in errors:
             self.counters.network_errors[error.errno] += 1
             if error.address is None or not error.from_network or error.errno not in _UNREACHABLE:
                 continue
             places = self.snapshot.places_at(error.address)
-            if places and self._was_sent(error.address, error.quoted):
+            if places and self._sent.was_sent(error.address, error.quoted):
                 for place in places:
                     self._on_unreachable(self.snapshot.numbers[place])
-
-    def _remember_sent(self, address: Address, payload: bytes) -> None:
-        """Keep the beginning of what a destination was sent, by which a true ICMP error about it is known."""
-        beginnings = self._sent.get(address)
-        if beginnings is None:
-            if len(self._sent) >= MAX_ADDRESSES:
-                self._sent.clear()
-            beginnings = self._sent[address] = deque(maxlen=SENT_KEPT)
-        beginnings.append(payload[:SENT_BYTES])
-
-    def _was_sent(self, address: Address, quoted: bytes) -> bool:
-        """Whether an ICMP error quotes a request that this destination was really sent, as far as its branch.
-
-        Anybody can send an ICMP error for our address and port.  Only who saw the request knows its branch.
-        """
-        at = quoted.find(COOKIE)
-        if at < 0 or len(quoted) < at + len(COOKIE) + MAC_LENGTH:
-            return False
-        quoted = quoted[:SENT_BYTES]
-        return any(sent.startswith(quoted) for sent in self._sent.get(address, ()))
 
     def _wait_for_name(self, asked: Resolve, payload: bytes, source: Address, arrival: int, lookups: int) -> None:
         """Keep a request until its next hop's name is known; those behind it for the same name keep their order."""

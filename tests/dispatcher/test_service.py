@@ -15,13 +15,14 @@ from dispatcher.listener import Listener
 from dispatcher.logbudget import INTERVAL_S
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.recent import RecentChoices
-from dispatcher.service import BATCH, MAX_LOOKUPS_A_REQUEST, MAX_WAITING, SENT_KEPT, Service
+from dispatcher.service import BATCH, MAX_LOOKUPS_A_REQUEST, MAX_WAITING, Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import open_listener
 from health.errorqueue import Origin, SocketError
 from health.sending import SendOutcome
 from sip.message import Message
 from sip.uri import Address
+from tests.dispatcher.namespace import run_in_namespace
 from tests.dispatcher.world import destination, make_snapshot, reply_to, request
 
 SERVER_HOST = "127.0.0.66"
@@ -291,18 +292,63 @@ async def test_an_icmp_error_is_believed_only_if_it_quotes_a_request_that_was_se
         assert icmp(sent[: branch + 15]) == []
         assert icmp(b"") == []
         assert icmp(sent[:branch] + b"0" * 16 + sent[branch + 16 :]) == []
-        for number in range(SENT_KEPT):
-            await bench.ask(request(call_id=f"later-{number}"))
-            await _from(bench.server)
-        assert icmp(sent) == []
 
 
-async def test_beginnings_are_kept_for_so_many_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.service.MAX_ADDRESSES", 2)
-    async with running() as bench:
-        for port in range(1, 6):
-            bench.service._remember_sent(("192.0.2.1", port), b"INVITE")
-        assert len(bench.service._sent) <= 2
+GONE = """
+import random, trio
+from dispatcher.hopcache import NextHops
+from dispatcher.listener import Listener
+from dispatcher.recent import RecentChoices
+from dispatcher.resolver import Resolver
+from dispatcher.service import Service
+from dispatcher.sockets import open_listener
+from tests.dispatcher.world import destination, make_snapshot, request
+
+COUNT = 120
+GONE = ("{gone}", 5060)
+
+async def main():
+    opened = open_listener(Listener("udp", ("{own}", 0)))
+    unreachable = []
+    service = Service(
+        [opened],
+        make_snapshot(destination(GONE), listeners=(opened.listener,)),
+        names=NextHops(Resolver()),
+        recent=RecentChoices(0),
+        rng=random.Random(1),
+        on_unreachable=unreachable.append,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.serve)
+        with trio.socket.socket(opened.sock.family, trio.socket.SOCK_DGRAM) as phone:
+            await phone.bind(("{own}", 0))
+            for number in range(COUNT):
+                await phone.sendto(request(call_id=f"call-{{number}}"), opened.listener.address)
+        with trio.move_on_after(20):
+            while not unreachable:
+                await trio.sleep(0.01)
+        assert service.counters.forwarded == COUNT
+        print(sorted(set(unreachable)))
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+LINK = """ip link set lo up
+ip link add v0 type veth peer name v1
+ip addr add {own}/{bits} dev v0 {flags}
+ip link set v0 up
+ip link set v1 up"""
+
+
+@pytest.mark.parametrize(
+    ("own", "gone", "bits", "flags"), [("10.9.9.1", "10.9.9.2", 24, ""), ("fd09::1", "fd09::2", 64, "nodad")]
+)
+def test_a_host_that_is_gone_is_noticed_however_many_requests_were_sent_to_it_meanwhile(
+    own: str, gone: str, bits: int, flags: str
+) -> None:
+    """Our kernel tells of it after three unanswered ARP requests, about the older ones of those that wait for it."""
+    said = run_in_namespace(GONE.format(own=own, gone=gone), setup=LINK.format(own=own, bits=bits, flags=flags))
+    assert said == "[1000]"
 
 
 async def test_a_mistake_of_ours_costs_one_datagram(monkeypatch: pytest.MonkeyPatch) -> None:
