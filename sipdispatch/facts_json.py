@@ -1,0 +1,141 @@
+"""How are the facts about the running proxy told to a program?  One shape for the control socket and for HTTP.
+
+Moments are Unix time, durations seconds, sizes bytes; what is not known is null.  Keys may come, none changes its
+meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from health.board import Verdict, Word
+from sip.uri import host_port
+from sipdispatch.facts import DestinationFacts, Histogram, ProxyFacts, SetFacts
+
+REPLY_CLASSES = {digit: f"{digit}xx" for digit in range(1, 7)}
+"""The first digit of a reply's status to the label of its class."""
+STATES = (*(verdict.name.lower() for verdict in Verdict), Word.DRAINING.name.lower(), Word.DISABLED.name.lower())
+"""Every word that `state_of` gives."""
+
+
+def state_of(destination: DestinationFacts) -> str:
+    """Word and verdict in one word, the one that decides: the operator's unless it is `enabled`, else the verdict."""
+    decisive = destination.verdict if destination.word is Word.ENABLED else destination.word
+    return decisive.name.lower()
+
+
+def destination_json(destination: DestinationFacts) -> dict[str, Any]:
+    """One destination, under the names of `DestinationFacts`; `set` is its set, `state` what `state_of` says."""
+    return {
+        "number": destination.number,
+        "set": destination.set_id,
+        "uri": destination.uri,
+        "address": host_port(destination.address),
+        "state": state_of(destination),
+        "word": destination.word.name.lower(),
+        "verdict": destination.verdict.name.lower(),
+        "letters": destination.letters,
+        "since": destination.since,
+        "cause": destination.cause,
+        "weight": destination.weight,
+        "priority": destination.priority,
+        "share": destination.share,
+        "attributes": dict(destination.attributes),
+        "requests": destination.requests,
+        "replies": {label: destination.replies.get(digit, 0) for digit, label in REPLY_CLASSES.items()},
+        "calls_begun": destination.calls_begun,
+        "calls_active": destination.calls_active,
+        "last_seen": destination.last_seen,
+        "messages_per_second": destination.messages_per_second,
+        "calls_per_second": destination.calls_per_second,
+        "probes": destination.probes,
+        "probe_failures": destination.probe_failures,
+        "rtt": destination.rtt,
+        "latency": destination.latency,
+        "answer_times": None if destination.answer_times is None else _histogram_json(destination.answer_times),
+    }
+
+
+def _histogram_json(histogram: Histogram) -> dict[str, Any]:
+    return {"bounds": list(histogram.bounds), "counts": list(histogram.counts), "total": histogram.total}
+
+
+def set_json(one: SetFacts) -> dict[str, Any]:
+    """One set with its destinations in the list's order."""
+    return {**_set_head(one), "destinations": [destination_json(each) for each in one.destinations]}
+
+
+def _set_head(one: SetFacts) -> dict[str, Any]:
+    return {"set": one.set_id, "algorithm": one.algorithm}
+
+
+def sets_json(facts: ProxyFacts) -> dict[str, Any]:
+    """All sets: `{"sets": [...]}`, the result of `dispatcher.show` and the body of /api/v1/destinations."""
+    return {"sets": [set_json(one) for one in facts.sets]}
+
+
+def sets_text(facts: ProxyFacts) -> Iterator[str]:
+    """The document of `sets_json` in pieces of one destination, so that nobody waits for the whole of a long list."""
+    yield '{"sets": ['
+    for place, one in enumerate(facts.sets):
+        yield ", " if place else ""
+        yield from set_text(one)
+    yield "]}"
+
+
+def set_text(one: SetFacts) -> Iterator[str]:
+    """The document of `set_json` in pieces of one destination."""
+    yield f'{json.dumps(_set_head(one))[:-1]}, "destinations": ['
+    for place, destination in enumerate(one.destinations):
+        yield f"{', ' if place else ''}{json.dumps(destination_json(destination))}"
+    yield "]}"
+
+
+def status_json(facts: ProxyFacts) -> dict[str, Any]:
+    """Everything but the destinations, which are counted by state: the body of /api/v1/status."""
+    return {
+        "version": facts.version,
+        "packet_path": facts.packet_path,
+        "pid": facts.pid,
+        "started": facts.started,
+        "now": facts.now,
+        "uptime": facts.now - facts.started,
+        "serving": facts.serving,
+        "listeners": [
+            {"address": one.address, "advertised": one.advertised, "receive_buffer": one.receive_buffer}
+            for one in facts.listeners
+        ],
+        "list": {"path": facts.list_path, "fingerprint": facts.list_fingerprint},
+        "secret": {"fingerprint": facts.secret_fingerprint},
+        "snapshot_version": facts.snapshot_version,
+        "reload": None
+        if facts.reload is None
+        else {"at": facts.reload.at, "done": facts.reload.done, "text": facts.reload.text},
+        "sets": len(facts.sets),
+        "destinations": counts_by_state(facts),
+        "counters": {
+            "received": facts.received,
+            "received_bytes": facts.received_bytes,
+            "forwarded": facts.forwarded,
+            "lookups": facts.lookups,
+            "answered": _seen(facts.answered),
+            "refused": _seen(facts.refused),
+            "dropped": _seen(facts.dropped),
+            "unsent": _seen(facts.unsent),
+            "network_errors": _seen(facts.network_errors),
+        },
+    }
+
+
+def _seen(counts: Mapping[str, int]) -> dict[str, int]:
+    return {label: count for label, count in sorted(counts.items()) if count}
+
+
+def counts_by_state(facts: ProxyFacts) -> dict[str, int]:
+    """How many destinations are in each state; every state is there."""
+    counts = dict.fromkeys(STATES, 0)
+    for destination in facts.destinations:
+        counts[state_of(destination)] += 1
+    return counts
