@@ -27,8 +27,11 @@ def set_up(level: LogLevel, wanted: LogFormat) -> Callable[[], None]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    # The plain formatter: with another one older releases of structlog warn, past the thread, of a ready traceback.
     last: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=terminal) if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
     )
 
     def tell_lost(count: int) -> str:

@@ -43,6 +43,19 @@ def test_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "destination=sip:192.0.2.1" in line
 
 
+def test_a_traceback_for_people_is_written_like_any_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A warning of the logging library's would be raised here, and written by whoever logs in the program."""
+    finish = logs.set_up("info", "console")
+    try:
+        json.loads("{")
+    except ValueError:
+        structlog.get_logger().exception("a reload failed")
+    finish()
+    said = capsys.readouterr().err
+    assert "a reload failed" in said
+    assert "\njson.decoder.JSONDecodeError: " in said
+
+
 def test_a_file_is_written_to_past_its_buffer(capfd: pytest.CaptureFixture[str]) -> None:
     finish = logs.set_up("info", "auto")
     structlog.get_logger().info("ready")
