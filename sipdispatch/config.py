@@ -15,6 +15,7 @@ from dispatcher.algorithm import DEFAULT, Algorithm
 from dispatcher.listener import Listener
 from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
+from sip.uri import Address
 
 DEFAULT_CONFIG = Path("/etc/sipdispatch/sipdispatch.toml")
 """Where the manual and the packaged unit have the file; it is read only when it is named."""
@@ -24,6 +25,7 @@ DEFAULT_LIST = Path("/etc/sipdispatch/dispatcher.list")
 ForceRport = Literal["nat", "always", "never"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
+Start = Literal["up", "down"]
 
 MIB = 1 << 20
 
@@ -115,6 +117,57 @@ class Proxy:
 
 
 @attrs.frozen(kw_only=True)
+class Health:
+    """The section `[health]`: what a line of the list does not say of its own probes.
+
+    `interval`, `timeout` and `slow_start` are seconds; `rise` and `fall` count probes in a row.  `source` has at most
+    one address of each family; `reply_codes` None: any final answer but 408, 500, 502, 503 and 504 is a sign of life.
+    """
+
+    enabled: bool = True
+    interval: float = 1.0
+    timeout: float = 0.5
+    rise: int = 2
+    fall: int = 2
+    source: tuple[str, ...] = ()
+    from_uri: str | None = None
+    reply_codes: frozenset[int] | None = None
+    start: Start = "up"
+    """The verdict on a destination that is new."""
+    slow_start: float = 0.0
+    """How long a destination that comes back takes to have its whole share again; 0: at once."""
+
+
+@attrs.frozen(kw_only=True)
+class Control:
+    """The section `[control]`: who may steer the running proxy, and where; `socket` None is the default place.
+
+    `owner` and `group` are names or numbers, None for those of the process.
+    """
+
+    enabled: bool = True
+    socket: Path | None = None
+    owner: str | None = None
+    group: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Http:
+    """The section `[http]`: where metrics and status are served; without it nowhere."""
+
+    listen: Address
+
+
+@attrs.frozen(kw_only=True)
+class Sections:
+    """The sections beside `[proxy]`."""
+
+    health: Health = Health()
+    control: Control = Control()
+    http: Http | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything the operator has decided; `path` is the TOML file, None without one.
 
@@ -124,5 +177,6 @@ class Config:
 
     path: Path | None
     proxy: Proxy
+    sections: Sections = Sections()
     flags: Flags = Flags()
     warnings: tuple[ConfigProblem, ...] = ()

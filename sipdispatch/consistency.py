@@ -12,7 +12,7 @@ from dispatcher.listener import Listener
 from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
 from sip.uri import host_port
-from sipdispatch.config import Proxy
+from sipdispatch.config import Proxy, Sections
 from sipdispatch.toml_positions import KeyPath
 
 WIDEST_PUBLIC = {4: 16, 6: 32}
@@ -41,6 +41,31 @@ def findings(proxy: Proxy, advertise: tuple[str, int | None] | None) -> tuple[Fi
         *_algorithms(proxy),
         *_rules(proxy.routes, proxy.listen),
     )
+
+
+def section_findings(proxy: Proxy, sections: Sections) -> Iterator[Finding]:
+    """What is wrong between the keys of the other sections, and between them and [proxy]."""
+    health = sections.health
+    if health.timeout > health.interval:
+        yield Finding(
+            ("health", "timeout"),
+            f"a probe would wait {health.timeout:g} s, longer than the {health.interval:g} s until the next one",
+            "write a timeout that is not longer than interval",
+        )
+    families = [":" in address for address in health.source]
+    if len(set(families)) < len(families):
+        yield Finding(
+            ("health", "source"), "two addresses of one family", "write one IPv4 and one IPv6 address at most"
+        )
+    virtual = {listener.address[0] for listener in proxy.listen}
+    for index, address in enumerate(health.source):
+        if address in virtual and len(virtual) > 1:
+            yield Finding(
+                ("health", "source", index),
+                f"{address} is a listener too: if it is the virtual IP, the standby cannot probe from it",
+                "write the node's own address, or leave source out",
+                "warning",
+            )
 
 
 def _listeners(listen: Sequence[Listener], *, advertised: bool) -> Iterator[Finding]:

@@ -104,9 +104,12 @@ def read_config(
     placed = partial(_placed, path=path, places=places, options=options)
     structured = structure(tree, Path.cwd() if path is None else path.absolute().parent)
     problems = tuple(sorted((placed(finding) for finding in structured.findings), key=_order))
-    proxy = structured.proxy
+    proxy, sections = structured.proxy, structured.sections
+    config = None
+    if proxy is not None and sections is not None:
+        config = Config(path=path, proxy=proxy, sections=sections, flags=flags, warnings=problems)
     return Loaded(
-        config=None if proxy is None else Config(path=path, proxy=proxy, flags=flags, warnings=problems),
+        config=config,
         problems=problems,
         list_path=structured.list_path,
         placed=placed,

@@ -10,10 +10,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from dispatcher.rules import Rule
-from sipdispatch.config import Config, Proxy
+from sipdispatch.config import Config, Health, Proxy
 from sipdispatch.load import load
-from sipdispatch.structure import _keys
+from sipdispatch.sections import KEYS
+from sipdispatch.structure import LISTEN_KEYS, PROXY_KEYS, RULE_KEYS
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "sipdispatch.toml.md").read_text(encoding="utf-8")
@@ -43,7 +43,8 @@ def test_every_configuration_in_the_manual_is_right(text: str, tmp_path: Path) -
 
 def test_every_key_is_in_the_manual_and_no_other() -> None:
     described = set(re.findall(r"`([a-z_]+)`", "\n".join(re.findall(r"^(`.*)\n:", CONFIGURATION, re.MULTILINE))))
-    assert described == {*_keys(Proxy), *_keys(Rule)} - {"route"}
+    sections = {key for keys in KEYS.values() for key in keys}
+    assert described == {*PROXY_KEYS, *RULE_KEYS, *LISTEN_KEYS, *sections} - {"route", "address"}
     assert "`[[proxy.route]]`" in CONFIGURATION
 
 
@@ -68,6 +69,24 @@ def test_the_defaults_in_the_manual_are_those_of_the_tree() -> None:
         assert f"Default: {value}" in " ".join(entry[1].split()), key
     assert (defaults["aor_domain"], defaults["rewrite_host"]) == (False, False)
     assert defaults["receive_buffer"] == defaults["send_buffer"] == 8 << 20
+
+
+def test_the_defaults_of_health_in_the_manual_are_those_of_the_tree() -> None:
+    health = Health()
+    page = CONFIGURATION.partition("### Probes")[2].partition("### ")[0]
+    spoken = {
+        "enabled": "true",
+        "interval": f'`"{health.interval:g}s"`',
+        "timeout": f'`"{health.timeout * 1000:g}ms"`',
+        "rise": f"{health.rise}.",
+        "fall": f"{health.fall}.",
+        "start": f'`"{health.start}"`',
+        "slow_start": f'`"{health.slow_start:g}s"`',
+    }
+    for key, value in spoken.items():
+        entry = re.search(rf"^`{key}`\n:(.*?)\n\n", page, re.DOTALL | re.MULTILINE)
+        assert entry is not None, key
+        assert f"Default: {value}" in " ".join(entry[1].split()), key
 
 
 def sessions() -> list[str]:
