@@ -26,6 +26,15 @@ _PRIVATE = tuple(
         "fc00::/7",  # RFC 4193
     )
 )
+_LOCAL = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",  # RFC 1122, within a node
+        "::1/128",
+        "169.254.0.0/16",  # RFC 3927, on one link
+        "fe80::/10",
+    )
+)
 
 
 def is_behind_nat(request: Request, source: Address) -> bool:
@@ -44,6 +53,8 @@ def is_behind_nat(request: Request, source: Address) -> bool:
         return False
     if contact[0] == host:
         return request.via.rport is not None and contact[1] != source[1]
+    if is_local(contact[0]) and not is_local(host):
+        return True
     return is_private(contact[0]) and not is_private(host)
 
 
@@ -52,6 +63,13 @@ def is_private(host: str) -> bool:
     """Whether a numeric address is never seen on the public network (RFC 1918, 6598, 4193)."""
     address = ip_address(host)
     return any(address in network for network in _PRIVATE)
+
+
+@lru_cache(maxsize=8192)
+def is_local(host: str) -> bool:
+    """Whether a numeric address is never seen beyond its node or its link, so that it leads nowhere from elsewhere."""
+    address = ip_address(host)
+    return any(address in network for network in _LOCAL)
 
 
 def _contact(raw: bytes) -> Address | None:

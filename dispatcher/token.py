@@ -22,7 +22,7 @@ from functools import lru_cache
 import attrs
 
 from dispatcher.keyed import TOKEN, digest
-from sip.uri import Address
+from sip.uri import Address, canonical
 
 _EDGE_IPV6, _CORE_IPV6, _BEHIND_NAT, _CREATOR_CORE, _PATH = 1, 2, 4, 8, 16
 _TRANSPORT_SHIFT = 5
@@ -116,4 +116,4 @@ def _pack(host: str) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _unpack(packed: bytes) -> str:
-    return str(ipaddress.ip_address(packed))
+    return canonical(ipaddress.ip_address(packed))

@@ -16,3 +16,7 @@ class SipError(ValueError):
     @property
     def reason(self) -> str:
         return str(self.args[0])
+
+
+class ShortError(SipError):
+    """The body ends before its Content-Length."""

@@ -7,7 +7,7 @@ import re
 import attrs
 
 from sip.address import tag_of
-from sip.errors import SipError
+from sip.errors import ShortError, SipError
 from sip.limits import MAX_CSEQ, MAX_LENGTH_DIGITS, MAX_MAX_FORWARDS
 from sip.lists import split_members
 from sip.message import SINGLE, Message, unfold
@@ -98,7 +98,10 @@ def read_cseq_number(message: Message) -> int:
 
 
 def fit_body(message: Message) -> None:
-    """Hold the body against Content-Length (RFC 3261 18.3): cut what is too much; raises SipError when it is short."""
+    """Hold the body against Content-Length (RFC 3261 18.3): cut what is too much; raises SipError.
+
+    ShortError when there is less of it.
+    """
     raw = message.first.get(b"content-length")
     if raw is None:
         return
@@ -108,7 +111,7 @@ def fit_body(message: Message) -> None:
     length = int(digits)
     if length != len(message.body):
         if length > len(message.body):
-            raise SipError("Content-Length larger than the body")
+            raise ShortError("Content-Length larger than the body")
         message.body = message.body[:length]
 
 

@@ -129,6 +129,12 @@ def numeric(host: str) -> str | None:
     return None
 
 
+def canonical(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The one text of an address, as sockets give it: mapped IPv4 in dots (RFC 5952 5), on every Python."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}"
+
+
 def unescape(text: bytes) -> bytes:
     """Replace %HH escapes by their bytes (RFC 3261 19.1.2)."""
     return _ESCAPE.sub(lambda m: bytes((int(m[1], 16),)), text) if b"%" in text else text
@@ -141,15 +147,14 @@ def host_port(address: Address) -> str:
 
 
 def _ipv6(text: str) -> str:
-    """The canonical text as sockets give it, mapped IPv4 in dots (RFC 5952 5); raises SipError, also for a zone."""
+    """The canonical text; raises SipError, also for a zone."""
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
         raise SipError("Malformed IPv6 reference") from None
     if address.scope_id is not None:
         raise SipError("Malformed IPv6 reference")
-    mapped = address.ipv4_mapped
-    return str(address) if mapped is None else f"::ffff:{mapped}"
+    return canonical(address)
 
 
 def _parse_params(text: bytes) -> tuple[tuple[str, str | None], ...]:

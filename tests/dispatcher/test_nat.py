@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.nat import is_behind_nat, is_private
+from dispatcher.nat import is_behind_nat, is_local, is_private
 from sip.message import Message
 from sip.request import read_request
 from tests.dispatcher.world import request
@@ -40,6 +40,14 @@ def behind_nat(source: str, *, via: str, contact: str | None, port: int = 5060, 
         (PUBLIC, "<sip:a@100.64.0.1>", PUBLIC, True),
         (PUBLIC, "<sip:a@[fd12::1]:5060>", PUBLIC, True),
         ("phone.local", f"<sip:a@{LAN}>", PUBLIC, True),
+        (PUBLIC, "<sip:a@127.0.0.1>", PUBLIC, True),
+        (LAN, "<sip:a@127.255.0.1:5062>", LAN, True),
+        (LAN, "<sip:a@169.254.3.4>", LAN, True),
+        ("[2001:db8::7]", "<sip:a@[::1]>", "2001:db8::7", True),
+        ("[fd00::7]", "<sip:a@[fe80::7]>", "fd00::7", True),
+        ("127.0.0.2", "<sip:a@127.0.0.1:5070>", "127.0.0.2", False),
+        ("127.0.0.2", f"<sip:a@{LAN}>", "127.0.0.2", True),
+        ("[::1]", "<sip:a@[::1]>", "::1", False),
         (PUBLIC, "<sip:a@203.0.113.9>", PUBLIC, False),  # a trunk
         (PUBLIC, "<sip:a@172.32.0.1>", PUBLIC, False),
         (PUBLIC, f"<sip:a@{PUBLIC}:1>", PUBLIC, False),
@@ -96,3 +104,16 @@ def test_a_nat_that_changes_only_the_port(contact: str | None, port: int, via_pa
 )
 def test_private_networks_have_their_first_and_last_address(first: str, last: str, before: str, after: str) -> None:
     assert [is_private(host) for host in (first, last, before, after)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "before", "after"),
+    [
+        ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
+        ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
+        ("::1", "::1", "::", "::2"),
+        ("fe80::", "febf:ffff::", "fe7f:ffff::", "fec0::"),
+    ],
+)
+def test_local_networks_have_their_first_and_last_address(first: str, last: str, before: str, after: str) -> None:
+    assert [is_local(host) for host in (first, last, before, after)] == [True, True, False, False]

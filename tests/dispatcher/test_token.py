@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from dispatcher.keyed import TO_TAG, TOKEN, digest
 from dispatcher.token import Claims, read_token, tag_hash, write_token
+from sip.uri import canonical, numeric
 from tests.dispatcher.world import KEY, OTHER_KEY
 
 LISTENERS = (b"192.0.2.1:5060", b"[2001:db8::1]:5060", b"sip.example.com:5060")
 
-hosts = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
+hosts = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(canonical)
 addresses = st.tuples(hosts, st.integers(0, 65535))
 claims_ = st.builds(
     Claims,
@@ -35,6 +36,13 @@ SOME = Claims(("198.51.100.7", 40001), ("10.0.0.11", 5060), behind_nat=True, cre
 def test_a_token_says_what_was_written_into_it(claims: Claims, place: int) -> None:
     text = write_token(claims, KEY, LISTENERS[place])
     assert read_token(text, (KEY,), LISTENERS) == (claims, place)
+
+
+def test_an_end_is_spelled_as_sockets_and_uris_spell_it() -> None:
+    claims = attrs.evolve(SOME, edge=("::ffff:192.0.2.1", 5060))
+    found = read_token(write_token(claims, KEY, LISTENERS[0]), (KEY,), LISTENERS)
+    assert found is not None
+    assert found[0].edge[0] == numeric("::FFFF:192.0.2.1") == "::ffff:192.0.2.1"
 
 
 @given(claims=claims_)
