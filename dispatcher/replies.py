@@ -10,7 +10,7 @@ from dispatcher.outcome import Drop, DropReason, Forward
 from dispatcher.snapshot import Snapshot
 from sip.address import tag_of
 from sip.edit import without_first_member
-from sip.errors import SipError
+from sip.errors import ShortError, SipError
 from sip.lists import split_members
 from sip.message import SINGLE, Message, unfold
 from sip.request import fit_body, read_call_id, read_cseq_number
@@ -42,8 +42,10 @@ def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: in
         return Drop(DropReason.REPLY_FORGED)
     try:
         fit_body(message)
-    except SipError:
+    except ShortError:
         return Drop(DropReason.SHORT)
+    except SipError:
+        return Drop(DropReason.MALFORMED_REPLY)
     listener = _leave_by(snapshot, top, transaction.where[0], arrival)
     if listener is None:
         return Drop(DropReason.NO_REPLY_ADDRESS)

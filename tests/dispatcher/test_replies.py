@@ -90,6 +90,13 @@ def test_a_body_is_cut_to_its_length() -> None:
     assert here.drop(reply + b"v=0", SERVER_A) is DropReason.SHORT
 
 
+@pytest.mark.parametrize("length", [b"-1", b"x", b"", b"1" * 30])
+def test_a_length_that_is_no_number_is_malformed(length: bytes) -> None:
+    here = node()
+    reply = answered(here).replace(b"Content-Length: 0", b"Content-Length: " + length)
+    assert here.drop(reply, SERVER_A) is DropReason.MALFORMED_REPLY
+
+
 @pytest.mark.parametrize(
     "printed",
     [
