@@ -6,6 +6,7 @@ In a process of its own.  Half a second of arithmetic in a thread would take the
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from dispatcher.selection import Groups, Pool, Ranking, sketch, tabled, wanted
 from dispatcher.slotprogram import encode
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+LONGEST_S = 60.0
+"""For one table, which takes a second, and ten where everything else is busy: a process that is stuck ends here."""
 
 _START = "import sys; sys.path.append(sys.argv[1]); from dispatcher.slotprogram import main; main()"
 
@@ -57,7 +61,8 @@ async def build_apart(groups: Groups) -> bytes:
         return await _in_a_process(groups)
     except (OSError, BuildError) as error:
         log.warning("slot table is built in a thread, which slows forwarding down meanwhile", reason=str(error))
-        return await trio.to_thread.run_sync(slots.build, groups)
+        # Not waited for at the end: whoever stops the service ends that process too, and this would start then.
+        return await trio.to_thread.run_sync(slots.build, groups, abandon_on_cancel=True)
 
 
 async def _in_a_process(groups: Groups) -> bytes:
@@ -65,14 +70,18 @@ async def _in_a_process(groups: Groups) -> bytes:
         raise BuildError("the interpreter does not know its own path")
     # -I -S: the standard library and ours is all that it needs, and a third of the time to start.
     root = str(Path(dispatcher.__file__).parent.parent)
-    done = await trio.run_process(
-        [sys.executable, "-I", "-S", "-c", _START, root],
-        stdin=encode(groups),
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-        start_new_session=True,  # Ctrl-C in the terminal is for the proxy, which ends this one
-    )
+    done: subprocess.CompletedProcess[bytes] | None = None
+    with trio.move_on_after(LONGEST_S):
+        done = await trio.run_process(
+            [sys.executable, "-I", "-S", "-c", _START, root],
+            stdin=encode(groups),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            start_new_session=True,  # Ctrl-C in the terminal is for the proxy, which ends this one
+        )
+    if done is None:
+        raise BuildError(f"no table within {LONGEST_S:g} seconds")
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise BuildError(f"exit code {done.returncode}: {said[-1] if said else 'no message'}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
+import trio
 from structlog.testing import capture_logs
 
 from dispatcher import slotbuild, slotprogram, slots
@@ -73,6 +75,34 @@ async def test_what_the_process_said_last_is_the_reason(monkeypatch: pytest.Monk
     with capture_logs() as logs:
         assert await build_apart(GROUPS) is STUB
     assert logs[0]["reason"] == "exit code 1: last"
+
+
+@pytest.mark.usefixtures("stub")
+async def test_a_process_that_is_stuck_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slotbuild, "LONGEST_S", 0.3)
+    monkeypatch.setattr(slotbuild, "_START", "import time; time.sleep(600)")
+    with capture_logs() as logs, trio.fail_after(5):
+        assert await build_apart(GROUPS) is STUB
+    assert logs[0]["reason"] == "no table within 0.3 seconds"
+
+
+async def test_the_end_does_not_wait_for_a_thread_that_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, done = threading.Event(), threading.Event()
+
+    def build(_groups: Groups) -> bytes:
+        started.set()
+        done.wait(30)
+        return STUB
+
+    monkeypatch.setattr(slots, "build", build)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with capture_logs(), trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(build_apart, GROUPS)
+            await trio.to_thread.run_sync(started.wait)
+            nursery.cancel_scope.cancel()
+    assert not done.is_set()
+    done.set()
 
 
 @pytest.mark.usefixtures("stub")
