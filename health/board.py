@@ -1,13 +1,14 @@
 """What is known about a target, and what may be sent to it?
 
 Two facts, kept apart: the operator's word and the verdict of the probes.  Together they make one byte, the liveness
-code, which is all that a choice reads.
+code, which is all that a choice reads.  The board shows both for each target, with what led to them.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Final, assert_never
+from collections.abc import Mapping
+from typing import Final, Literal, assert_never
 
 import attrs
 
@@ -82,3 +83,58 @@ class State:
 def state(code: int) -> State:
     """The state that a liveness code stands for; raises ValueError when it stands for none."""
     return State(Word(code >> _WORD_SHIFT & _TWO_BITS), Verdict(code >> _VERDICT_SHIFT & _TWO_BITS))
+
+
+@attrs.frozen
+class Standing:
+    """What is known of one target.  Moments and times are seconds, moments of the clock that the probes go by."""
+
+    state: State
+    since: float
+    """When its word or its verdict last changed."""
+    cause: str
+    """Why it did, for people."""
+    rtt: float | None
+    """From a probe to its answer, lately; from the first sending if it was sent twice."""
+    latency: float | None
+    """The moving average of `rtt`."""
+    probes: int
+    """Probes that have had a result."""
+    failures: int
+    """Those of them that failed."""
+    avoided_until: float
+    """It has asked for no new work until then; whether others can take it is the asker's to see.  0.0: it has not."""
+    back_since: float | None
+    """When it last came up from down; None if it never was down, or is."""
+    last_status: int
+    """The status of the last answer to a probe, 0 before the first and after a failure without one."""
+
+
+@attrs.frozen
+class Board:
+    """All targets by number, as they stood at one moment; a number that is missing is none of ours."""
+
+    standings: Mapping[int, Standing]
+
+
+@attrs.frozen
+class Change:
+    """A word or a verdict has changed: `before` and `after` are names of the enumeration in lower case."""
+
+    number: int
+    what: Literal["verdict", "word"]
+    before: str
+    after: str
+    cause: str
+    """For people."""
+    at: float
+    """Seconds of the clock that the probes go by."""
+
+
+@attrs.frozen
+class Remembered:
+    """What of a target outlives the program."""
+
+    word: Word | None = None
+    """The operator's; None when it is the list's."""
+    verdict: Verdict = Verdict.UP
