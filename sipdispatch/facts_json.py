@@ -16,14 +16,15 @@ from sipdispatch.facts import DestinationFacts, Histogram, ProxyFacts, SetFacts
 
 REPLY_CLASSES = {digit: f"{digit}xx" for digit in range(1, 7)}
 """The first digit of a reply's status to the label of its class."""
-STATES = (*(verdict.name.lower() for verdict in Verdict), Word.DRAINING.name.lower(), Word.DISABLED.name.lower())
+_VERDICTS = {verdict: verdict.name.lower() for verdict in Verdict}
+_WORDS = {word: word.name.lower() for word in Word if word is not Word.ENABLED}
+STATES = (*_VERDICTS.values(), *_WORDS.values())
 """Every word that `state_of` gives."""
 
 
 def state_of(destination: DestinationFacts) -> str:
     """Word and verdict in one word, the one that decides: the operator's unless it is `enabled`, else the verdict."""
-    decisive = destination.verdict if destination.word is Word.ENABLED else destination.word
-    return decisive.name.lower()
+    return _VERDICTS[destination.verdict] if destination.word is Word.ENABLED else _WORDS[destination.word]
 
 
 def destination_json(destination: DestinationFacts) -> dict[str, Any]:

@@ -22,6 +22,7 @@ PACKAGES = {
     "ip": "iproute2",
     "ping": "iputils-ping",
     "tcpdump": "tcpdump",
+    "promtool": "prometheus",
     "gcc": "gcc libc6-dev",
 }
 """Program to the Debian packages that bring it."""
