@@ -7,6 +7,7 @@ meaning.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -136,7 +137,5 @@ def _seen(counts: Mapping[str, int]) -> dict[str, int]:
 
 def counts_by_state(facts: ProxyFacts) -> dict[str, int]:
     """How many destinations are in each state; every state is there."""
-    counts = dict.fromkeys(STATES, 0)
-    for destination in facts.destinations:
-        counts[state_of(destination)] += 1
-    return counts
+    counts = Counter(map(state_of, facts.destinations))
+    return {state: counts[state] for state in STATES}

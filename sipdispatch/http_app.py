@@ -25,6 +25,7 @@ from sipdispatch.http_slices import Sliced, accepts_gzip
 from sipdispatch.metrics import ProcessMetrics
 from sipdispatch.metrics_text import choose_format, pieces
 from sipdispatch.operations import OperationError, Operations
+from sipdispatch.slices import gather
 
 FRESH_S = 0.25
 """Facts this old are told again instead of asked again, so that many clients cost little more than one."""
@@ -71,15 +72,17 @@ class _Answers:
         self._fresh_s = fresh_s
         self._facts: ProxyFacts | None = None
         self._asked = 0.0
+        self._asking = trio.Lock()
         self._process = ProcessMetrics()
         self._followers = 0
 
-    def facts(self) -> ProxyFacts:
-        now = trio.current_time()
-        if self._facts is None or now >= self._asked + self._fresh_s:
-            self._facts = self._operations.facts()
-            self._asked = now
-        return self._facts
+    async def facts(self) -> ProxyFacts:
+        async with self._asking:
+            now = trio.current_time()
+            if self._facts is None or now >= self._asked + self._fresh_s:
+                self._facts = await gather(self._operations)
+                self._asked = now
+            return self._facts
 
     def _sliced(self, request: Request, content: Iterator[str], media_type: str) -> Response:
         gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
@@ -87,31 +90,31 @@ class _Answers:
 
     async def page(self, request: Request) -> Response:
         last = self._operations.history()[-LAST_EVENTS:]
-        return self._sliced(request, page(self.facts(), last), HTML_TYPE)
+        return self._sliced(request, page(await self.facts(), last), HTML_TYPE)
 
     async def metrics(self, request: Request) -> Response:
         wanted = choose_format(request.headers.get("accept", ""))
-        return self._sliced(request, pieces(self.facts(), self._process.collect(), wanted), wanted.value)
+        return self._sliced(request, pieces(await self.facts(), self._process.collect(), wanted), wanted.value)
 
     async def healthz(self, _request: Request) -> Response:
         """Alive is what can answer."""
         return JSONResponse({"status": "alive"})
 
     async def readyz(self, _request: Request) -> Response:
-        facts = self.facts()
+        facts = await self.facts()
         if facts.serving:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "reason": why_not_serving(facts)}, 503, {"retry-after": "1"})
 
     async def status(self, _request: Request) -> Response:
-        return JSONResponse(status_json(self.facts()))
+        return JSONResponse(status_json(await self.facts()))
 
     async def destinations(self, request: Request) -> Response:
-        return self._sliced(request, sets_text(self.facts()), JSON_TYPE)
+        return self._sliced(request, sets_text(await self.facts()), JSON_TYPE)
 
     async def one_set(self, request: Request) -> Response:
         number = _number(request.path_params["id"])
-        for one in self.facts().sets:
+        for one in (await self.facts()).sets:
             if one.set_id == number:
                 return self._sliced(request, set_text(one), JSON_TYPE)
         raise HTTPException(404, "there is no such set in the list")

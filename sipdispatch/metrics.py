@@ -7,6 +7,7 @@ there from the first scrape on.  `docs/metrics.md` is this table for people.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -112,11 +113,9 @@ def _counted(known: Iterable[str], counts: Mapping[str, int]) -> Iterator[Sample
 
 def _set_states(facts: ProxyFacts) -> Iterator[Sample]:
     for one in facts.sets:
-        counts = dict.fromkeys(STATES, 0)
-        for destination in one.destinations:
-            counts[state_of(destination)] += 1
-        for state, count in counts.items():
-            yield (str(one.set_id), state), count
+        counts = Counter(map(state_of, one.destinations))
+        for state in STATES:
+            yield (str(one.set_id), state), counts[state]
 
 
 def _single(
@@ -278,7 +277,7 @@ PROXY_FAMILIES: tuple[ProxyFamily, ...] = (
         "sipdispatch_destination_info",
         "A destination and its duid, the name that the list gives it.",
         (*WHICH, "duid"),
-        lambda facts: [(*which(one), one.attributes.get("duid", "")) for one in facts.destinations],
+        lambda facts: ((*which(one), one.attributes.get("duid", "")) for one in facts.destinations),
     ),
 )
 
