@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
@@ -303,6 +303,28 @@ async def test_a_client_that_goes_ends_its_answer(leaping_clock: trio.testing.Mo
             assert operations.followers == []
             assert await is_well(address)
             assert trio.current_time() - begun < 1
+
+
+async def test_nothing_is_made_for_a_client_that_has_gone(
+    monkeypatch: pytest.MonkeyPatch, leaping_clock: trio.testing.MockClock
+) -> None:
+    gone = False
+    made_for_nobody = 0
+
+    def endless(*_of: object) -> Iterator[str]:
+        nonlocal made_for_nobody
+        while made_for_nobody < 10_000:
+            made_for_nobody += gone
+            yield "x" * 1000
+
+    monkeypatch.setattr("sipdispatch.http_app.pieces", endless)
+    async with serving(FakeOperations()) as address:
+        async with await connect(address, receive_buffer=4096) as stream:
+            await stream.send_all(GET % b"/metrics")
+            await stream.receive_some(1)
+        gone = True
+        await trio.sleep(0.5)
+        assert made_for_nobody < 100
 
 
 async def test_a_client_may_be_gone_before_it_is_served() -> None:
