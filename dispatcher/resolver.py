@@ -90,6 +90,12 @@ class Resolver:
         """The addresses of a name or why there are none, within the time-out.  Whoever asks bounds how many at once."""
         if asked.address is not None:
             return Answer(addresses=(asked.address,))
+        try:
+            return await self._ask(asked)
+        except Exception as error:  # noqa: BLE001 - no thread, or a mistake in a library: costs one answer, not the proxy
+            return Failure(FailureKind.SERVER_FAILURE, f"{type(error).__name__}: {error}")
+
+    async def _ask(self, asked: Lookup) -> Answer | Failure:
         await self._hosts.refresh()
         found = self._hosts.found(asked.host)
         if found is not None:

@@ -128,8 +128,18 @@ class Upkeep:
                 hint=f"set {min(vanished)} is in use and has no destination any more: write flag 4 to take one out",
             )
             return False
-        difference = diff_lists(self._entries, entries)
+        before, version = self._entries, self._version
+        difference = diff_lists(before, entries)
         await self.follow_list(entries, nursery)
+        if self._version == version:
+            self._entries = before
+            log.error(
+                "the list was not reloaded; the old one stays in force",
+                path=str(path),
+                errors=1,
+                hint="put right what the line before says, then send SIGHUP",
+            )
+            return False
         log.info("the list was reloaded", path=str(path), change=str(difference), destinations=self._count())
         return True
 
@@ -166,12 +176,18 @@ class Upkeep:
         tell(problems)
         try:
             await self._build(destinations)
-        except (ValueError, OSError) as error:  # more addresses than a table can name; no memory for a process
-            if self.snapshot is None:
+        except Exception as error:
+            # More addresses than a table can name, or no memory for a process or a thread; or a mistake of ours, which
+            # costs a change and not the proxy.
+            if self.snapshot is not None:
+                reason = str(error) or type(error).__name__
+                log.warning("the destinations were not taken over; the old ones stay in force", reason=reason)
+            elif isinstance(error, ValueError | OSError):
                 raise CommandError(
                     f"no snapshot of the list can be made: {error}", str(self._settings.list_path), "shorten the list"
                 ) from error
-            log.warning("the destinations were not taken over; the old ones stay in force", reason=str(error))
+            else:
+                raise
 
     async def _build(self, destinations: tuple[Destination, ...]) -> None:
         async with self._building:

@@ -394,6 +394,20 @@ async def test_a_library_that_loses_a_part_later_is_a_failure(
     assert await failure(resolver, "pbx.example", 5060) is FailureKind.NO_LIBRARY
 
 
+async def test_no_mistake_in_a_library_ends_more_than_its_look_up(
+    monkeypatch: pytest.MonkeyPatch, resolver: Resolver
+) -> None:
+    async def resolve(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("dns.asyncresolver.Resolver.resolve", resolve)
+    outcome = await resolver.ask(lookup("pbx.example", 5060, "udp"))
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.SERVER_FAILURE
+    assert not outcome.kind.is_answer, "the last addresses stay"
+
+
 def test_dnspython_is_not_loaded_for_numeric_addresses() -> None:
     script = (
         "import sys, trio, dispatcher.refresh, dispatcher.hopcache\n"

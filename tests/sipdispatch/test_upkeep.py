@@ -192,20 +192,27 @@ async def test_a_list_that_has_lost_the_set_in_use_is_a_mistake(tmp_path: Path, 
         assert "set 1 is in use" in logged[-1]["hint"]
 
 
-async def test_destinations_that_no_table_can_name_leave_the_old_ones_in_force(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [ValueError("too many"), RuntimeError("can't start new thread")])
+async def test_destinations_that_no_table_can_be_made_of_leave_the_old_ones_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def too_many(*_: object, **__: object) -> None:
+    async def failing(*_: object, **__: object) -> None:
         await trio.lowlevel.checkpoint()
-        raise ValueError("too many")
+        raise error
 
     async with keeping(tmp_path) as kept:
-        monkeypatch.setattr("sipdispatch.upkeep.make_pool_apart", too_many)
-        before = kept.snapshot
-        with structlog.testing.capture_logs() as logged:
-            await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
+        before, entries = kept.snapshot, kept.upkeep.entries
+        with monkeypatch.context() as broken, structlog.testing.capture_logs() as logged:
+            broken.setattr("sipdispatch.upkeep.make_pool_apart", failing)
+            assert not await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
         assert kept.snapshot is before
-        assert any(entry.get("reason") == "too many" for entry in logged)
+        assert kept.upkeep.entries == entries
+        assert any(entry.get("reason") == str(error) for entry in logged)
+        assert [entry["event"] for entry in logged if entry["log_level"] != "warning"] == [
+            "the list was not reloaded; the old one stays in force"
+        ]
+        assert await kept.upkeep.reload(kept.nursery), "as soon as it can"
+        assert len(kept.takers()) == 3
 
 
 async def test_without_a_first_snapshot_there_is_no_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +222,17 @@ async def test_without_a_first_snapshot_there_is_no_proxy(tmp_path: Path, monkey
 
     monkeypatch.setattr("sipdispatch.upkeep.make_pool_apart", too_many)
     with pytest.RaisesGroup(pytest.RaisesExc(CommandError, match="too many"), flatten_subgroups=True):
+        async with keeping(tmp_path):
+            pass
+
+
+async def test_a_mistake_in_the_first_snapshot_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mistaken(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("mistake")
+
+    monkeypatch.setattr("sipdispatch.upkeep.make_pool_apart", mistaken)
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="mistake"), flatten_subgroups=True):
         async with keeping(tmp_path):
             pass
 
