@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from dispatcher.counters import Counters
+from dispatcher.destination import Entry
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
 from dispatcher.listener import Listener
@@ -58,13 +59,9 @@ def run(config: Config) -> int:
 async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED) -> None:
     """The whole proxy as one task; it has started when it forwards."""
     settings = config.proxy
-    secrets = secret.read_or_create(settings.secret_file)
     known = {path: signature(path) for path in (settings.list_path, *([config.path] if config.path else []))}
     with ExitStack() as stack:
-        listeners = _open(settings, stack)
-        entries, problems = await read_list(settings.list_path, settings)
-        if entries is None:
-            raise CommandError.of(*(fault_of(problem) for problem in problems if problem.severity == "error"))
+        secrets, listeners, entries, problems = await _take_up(settings, stack)
         tell(problems)
         for warning in config.warnings:
             log.warning(str(warning))
@@ -98,6 +95,29 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             await service.serve()
             nursery.cancel_scope.cancel()
     _say_stopped(upkeep.service)
+
+
+async def _take_up(
+    settings: Proxy, stack: ExitStack
+) -> tuple[tuple[bytes, ...], list[OpenListener], tuple[Entry, ...], tuple[Problem, ...]]:
+    """Secrets, open listeners, list and its warnings; raises CommandError with all that is wrong with any of them."""
+    faults: list[Fault] = []
+    secrets: tuple[bytes, ...] = ()
+    listeners: list[OpenListener] = []
+    try:
+        secrets = secret.read_or_create(settings.secret_file)
+    except CommandError as error:
+        faults += error.faults
+    try:
+        listeners = _open(settings, stack)
+    except CommandError as error:
+        faults += error.faults
+    entries, problems = await read_list(settings.list_path, settings)
+    if entries is None:
+        faults += [fault_of(problem) for problem in problems if problem.severity == "error"]
+    if entries is None or faults:
+        raise CommandError.of(*faults)
+    return secrets, listeners, entries, problems
 
 
 def _say_stopped(service: Service | None) -> None:

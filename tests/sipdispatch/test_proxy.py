@@ -148,6 +148,21 @@ async def test_a_second_one_on_the_same_listener_fails_plainly(tmp_path: Path) -
     assert str(port) in str(raised.value)
 
 
+async def test_it_says_at_once_what_is_wrong_with_secret_listener_and_list(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("nonsense\n")
+    (tmp_path / "secret").chmod(0o600)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(CommandError) as raised:
+            await proxy.serve(configuration(tmp_path, listen=listen, text="sip:127.0.0.68\n"))
+    assert [fault.where for fault in raised.value.faults] == [
+        f"{tmp_path / 'secret'}, line 1",
+        f"udp:{listen}",
+        f"{tmp_path / 'dispatcher.list'}:1:1",
+    ]
+
+
 def test_a_wildcard_is_the_nodes_addresses_and_a_named_one_keeps_its_advertise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
