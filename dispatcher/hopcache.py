@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from dispatcher.freshness import Freshness, learn
+from dispatcher.logbudget import LogBudget
 from dispatcher.names import Answer, Failure, Lookup, lookup
 from dispatcher.resolver import NameSource
 from dispatcher.turns import Turns
@@ -45,6 +46,7 @@ class NextHops:
         self._fetching: dict[Lookup, trio.Event] = {}
         self._due: dict[Lookup, None] = {}
         self._is_due = trio.Event()
+        self._budget = LogBudget()
 
     def get(self, host: str, port: int | None, transport: str) -> tuple[Address, ...] | None:
         """The addresses in order of preference, () when the name has none; None: not known now, `fetch` it.
@@ -114,8 +116,16 @@ class NextHops:
         while len(self._known) > self._max_names:
             self._known.popitem(last=False)
         if now.failure is not None and (before is None or before.failure is None):
-            _log.warning("look-up of a next hop fails", name=str(asked), reason=now.failure.kind.sentence)
+            self._say_failed(asked, now.failure)
         return True
+
+    def _say_failed(self, asked: Lookup, failure: Failure) -> None:
+        """Within the budget: a phone that dials made-up domains by way of a PBX makes as many names as it likes."""
+        kept_back = self._budget.spend(asked.host, self._clock())
+        if kept_back is not None:
+            _log.warning(
+                "look-up of a next hop fails", name=str(asked), reason=failure.kind.sentence, kept_back=kept_back
+            )
 
 
 def _addresses(known: Freshness) -> tuple[Address, ...]:

@@ -26,7 +26,10 @@ class LogBudget:
         self._kept_back = 0
 
     def spend(self, host: str, now: float) -> int | None:
-        """How many lines have been kept back since the last one that was allowed, None to keep this one back too."""
+        """How many lines have been kept back since the last one that was allowed, None to keep this one back too.
+
+        `host` is a numeric address or a name.
+        """
         source = str(ip_network(IPv6Address(host).packed).supernet(new_prefix=64)) if ":" in host else host
         last = self._last.get(source)
         if (last is not None and now < last + INTERVAL_S) or (

@@ -5,6 +5,7 @@ It needs the standard library and `dispatcher.slots` only, so that it starts in 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -27,5 +28,6 @@ def run(source: BinaryIO, sink: BinaryIO) -> None:
 
 def main() -> None:
     """Give way to the process that forwards, and build."""
-    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):  # as where a unit of systemd filters the call
+        os.nice(_NICENESS)
     run(sys.stdin.buffer, sys.stdout.buffer)

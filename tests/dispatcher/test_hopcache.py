@@ -12,6 +12,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from dispatcher.hopcache import MAX_STALE_S, NextHops
+from dispatcher.logbudget import INTERVAL_S, LINES_AN_INTERVAL
 from dispatcher.names import Answer, Failure, FailureKind, Lookup, lookup
 from dispatcher.resolver import Resolver
 from dispatcher.turns import Turns
@@ -155,6 +156,17 @@ async def test_a_name_without_an_address_is_known_to_have_none_for_a_moment(
         assert await names.fetch("nobody.example", None, "udp") == ()
     assert [(entry["log_level"], entry["name"]) for entry in logs] == [("warning", "nobody.example;transport=udp")]
     assert logs[0]["reason"] == "the DNS does not know the name"
+
+
+async def test_made_up_names_do_not_fill_the_log(autojump_clock: trio.testing.MockClock, resolver: Scripted) -> None:
+    names = NextHops(resolver)
+    with capture_logs() as logs:
+        for number in range(LINES_AN_INTERVAL + 5):
+            await names.fetch(f"made-up-{number}.example", None, "udp")
+        assert len(logs) == LINES_AN_INTERVAL
+        await trio.sleep(INTERVAL_S)
+        await names.fetch("other.example", None, "udp")
+    assert logs[-1]["kept_back"] == 5
 
 
 async def test_a_failing_resolver_keeps_the_last_answer(

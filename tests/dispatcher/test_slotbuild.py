@@ -155,3 +155,15 @@ def test_the_program_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> Non
     slotprogram.main()
     assert lowered == [10]
     assert sink.getvalue() == slots.build([])
+
+
+def test_the_program_builds_also_where_it_may_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_by: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    sink = io.BytesIO()
+    monkeypatch.setattr(os, "nice", forbidden)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"[]")))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=sink))
+    slotprogram.main()
+    assert len(sink.getvalue()) == slots.TABLE_SIZE
