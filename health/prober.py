@@ -15,6 +15,7 @@ address that is not here, a program that was stopped for a while) ends it withou
 from __future__ import annotations
 
 import errno as codes
+import math
 import random
 import re
 from collections import deque
@@ -126,7 +127,7 @@ class Prober:
         self._outbox: deque[tuple[int, bytes]] = deque()
         """Number, and the branch of what is to be sent again; b"" for a new probe."""
         self._events: deque[ProbeResult] = deque()
-        self._new_at = self._urgent_at = 0.0
+        self._new_at = self._urgent_at = -math.inf  # when the latest of them is due
 
     def set_targets(self, targets: Iterable[Target], now: float) -> None:
         """Probe these and no others.  Those that stay keep their schedule and the probe under way."""

@@ -90,7 +90,7 @@ class Timetable:
 
     def pop(self, now: float) -> tuple[int, float] | None:
         """Take out the number with the earliest moment, if that has come, and say what it was."""
-        if self.next() > now:
+        if self.next() > now or not self._heap:
             return None
         due, number = heappop(self._heap)
         del self._due[number], self._queued[number]
