@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-
-import attrs
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from dispatcher.algorithm import Algorithm, Ranking
 from dispatcher.destination import DISABLED, INACTIVE, Destination
 from dispatcher.listener import Listener
 from dispatcher.selection import Pool
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK, State, Verdict, Word, state
+from health.board import NEW_WORK, State, Verdict, Word
 
 
 def by_set(destinations: Iterable[Destination]) -> dict[int, tuple[Destination, ...]]:
@@ -76,21 +75,36 @@ def assemble(
     )
 
 
-def with_refusals(snapshot: Snapshot, refused: Iterable[int]) -> Snapshot:
-    """The snapshot with these destinations (by number) down: the cost grows with them, not with the list."""
-    changed: dict[int, bytearray] = {}
-    for number in refused:
-        place = snapshot.by_number.get(number)
-        if place is None:
-            continue
-        set_id = snapshot.destinations[place].entry.set_id
-        codes = changed.setdefault(set_id, bytearray(snapshot.liveness[set_id]))
-        at = place - snapshot.starts[set_id]
-        codes[at] = attrs.evolve(state(codes[at]), verdict=Verdict.DOWN).code
-    if not changed:
+def with_states(snapshot: Snapshot, states: Mapping[int, State], avoided: Collection[int] = ()) -> Snapshot:
+    """The snapshot with these states, by number; who has none keeps that of the list.
+
+    Those who are `avoided` have asked for no new work: they get none while somebody else in their set takes any.  What
+    is derived from the list is shared with the given snapshot.
+    """
+    liveness: dict[int, bytes] = {}
+    for set_id, pool in snapshot.pools.items():
+        start = snapshot.starts[set_id]
+        numbers = snapshot.numbers[start : start + len(pool.destinations)]
+        codes = bytearray(
+            code if (known := states.get(number)) is None else _code(known)
+            for number, code in zip(numbers, snapshot.liveness[set_id], strict=True)
+        )
+        if avoided:
+            spared = bytearray(codes)
+            for place, number in enumerate(numbers):
+                if number in avoided:
+                    spared[place] &= ~NEW_WORK
+            if any(code & NEW_WORK for code in spared):
+                codes = spared
+        liveness[set_id] = bytes(codes)
+    if liveness == snapshot.liveness:
         return snapshot
-    liveness = {**snapshot.liveness, **{set_id: bytes(codes) for set_id, codes in changed.items()}}
     return snapshot.with_liveness(liveness, serving=is_serving(snapshot.policy, snapshot.pools, liveness))
+
+
+@lru_cache(maxsize=16)
+def _code(known: State) -> int:
+    return known.code
 
 
 def sets_in_use(policy: Policy) -> frozenset[int]:

@@ -16,7 +16,6 @@ import trio
 
 from dispatcher.received import Received
 from dispatcher.service import Service
-from health.refusals import HOLD_S
 from sip.message import unfold
 from sip.uri import Address, host_port
 from sipdispatch import logs
@@ -205,11 +204,10 @@ class Demo:
                     self._note_states(service)
                     self._act = None  # from here on the answerer is neither dead nor back
                     await nursery.start(self._answerers[killed].serve)
-                    back = f"3. {killed} is back: {HOLD_S:g} s after it refused the proxy tries it again."
-                    self._begin(Act.BACK, back)
+                    self._begin(Act.BACK, f"3. {killed} is back: two good probes, and the proxy trusts it again.")
                     while not self._is_usable(service, killed):
                         await self._place(caller, calls, Act.ONE, 1)
-                self._screen.act(f"4. The proxy has tried {killed}: its calls come back.")
+                self._screen.act(f"4. The proxy has heard {killed}: its calls come back.")
                 async with trio.open_nursery() as calls:
                     await self._place(caller, calls, Act.BACK, settings.calls)
                     most = MOST_CALLS_TO_COME_BACK * settings.calls

@@ -31,10 +31,11 @@ from dispatcher.sockets import ListenError, OpenListener, open_listener
 from dispatcher.watch import signature, watch
 from dispatcher.wildcard import expand_wildcard
 from health.sending import SendOutcome
-from sipdispatch import logs, secret
+from sipdispatch import logs, secret, statefile
 from sipdispatch.config import Config, Proxy
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.load import load
+from sipdispatch.statefile import StateFile
 from sipdispatch.upkeep import Upkeep, read_list, tell
 from sipdispatch.version import packet_path, version_number
 
@@ -66,13 +67,18 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
         for warning in config.warnings:
             log.warning(str(warning))
         resolver = Resolver()
+        state_path = settings.state_dir / statefile.NAME
         upkeep = Upkeep(
             settings,
             policy_of(settings),
             tuple(derive(raw) for raw in secrets),
             [opened.listener for opened in listeners],
             ListNames(resolver),
+            health=config.sections.health,
+            kept=await trio.to_thread.run_sync(statefile.read, state_path),
+            tell=lambda _change, _destination: states.changed(),
         )
+        states = StateFile(state_path, upkeep.kept)
         next_hops = NextHops(resolver)
         async with trio.open_nursery() as nursery:
             changes = _Changes(config, upkeep, nursery)
@@ -80,19 +86,22 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             await upkeep.follow_list(entries, nursery)
             assert upkeep.snapshot is not None  # noqa: S101 - follow_list has made it
             nursery.start_soon(next_hops.keep_fresh)
+            nursery.start_soon(upkeep.follow_board)
+            nursery.start_soon(states.keep)
+            await nursery.start(upkeep.vitals.serve)
             service = upkeep.service = Service(
                 listeners,
                 upkeep.snapshot,
                 names=next_hops,
                 recent=RecentChoices(settings.recent_choices),
                 rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
-                on_unreachable=upkeep.refused,
+                on_unreachable=upkeep.vitals.refused,
             )
-            nursery.start_soon(upkeep.follow_refusals)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
             await service.serve()
+            await states.write_last()
             nursery.cancel_scope.cancel()
     _say_stopped(upkeep.service)
 
@@ -184,7 +193,7 @@ class _Changes:
             for problem in loaded:
                 (log.error if problem.severity == "error" else log.warning)(str(problem))
             log.error("the changed configuration is wrong: a restart would fail", path=str(self.config.path))
-        elif loaded.proxy != self.config.proxy:
+        elif (loaded.proxy, loaded.sections) != (self.config.proxy, self.config.sections):
             log.warning("the configuration has changed: restart the proxy to use it", path=str(self.config.path))
 
 

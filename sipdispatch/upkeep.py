@@ -1,4 +1,4 @@
-"""How does the running proxy follow its list, the DNS and what the network says of its destinations?
+"""How does the running proxy follow its list, the DNS and what is known of its destinations?
 
 Whatever changes ends in one new snapshot, built beside the old one and swapped whole.  What fails changes nothing.
 """
@@ -6,13 +6,13 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
 import trio
 
-from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_refusals
+from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_states
 from dispatcher.destination import Destination, Entry
 from dispatcher.listdiff import diff_lists
 from dispatcher.listener import Listener
@@ -26,21 +26,30 @@ from dispatcher.service import Service
 from dispatcher.slotbuild import make_pool_apart
 from dispatcher.slots import MOST_DESTINATIONS
 from dispatcher.snapshot import Policy, Snapshot
-from health.refusals import Refusals
-from sipdispatch.config import Proxy
+from health.board import Change, Remembered, Verdict
+from health.service import Service as Vitals
+from health.target import Target
+from sip.uri import host_port
+from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
 from sipdispatch.preflight import find_misfits
+from sipdispatch.statefile import Kept, known
+from sipdispatch.vitals import avoided_of, states_of, target_of
 
 PUBLISH_S = 0.02
-"""How long a refusal waits for others, so that they make one snapshot together."""
-SAID_DESTINATIONS = 5
-"""Destinations that one line of the log names; the others are counted."""
+"""Between two snapshots of one list: when a whole rack dies, its servers do not make one each."""
+
+Tell = Callable[[Change, Destination], object]
+"""Who wants to hear of a change of word or verdict."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Upkeep:
-    """Keeps the snapshot of one proxy.  `snapshot` is None until `follow_list` has made the first one."""
+    """Keeps the snapshot of one proxy.  `snapshot` is None until `follow_list` has made the first one.
+
+    `vitals` watches the destinations; whoever runs the proxy lets it serve.  `kept` is what the last run has left.
+    """
 
     def __init__(
         self,
@@ -49,10 +58,18 @@ class Upkeep:
         keys: tuple[bytes, ...],
         listeners: Sequence[Listener],
         names: ListNames,
+        *,
+        health: Health | None = None,
+        kept: tuple[Kept, ...] = (),
+        tell: Tell = lambda _change, _destination: None,
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.service: Service | None = None
+        self.vitals = Vitals(on_change=self._note_change, on_board=self._note_board)
         self._settings = settings
+        self._health = health or Health()
+        self._kept = kept
+        self._tell = tell
         self._policy = policy
         self._keys = keys
         self._listeners = tuple(listeners)
@@ -61,9 +78,8 @@ class Upkeep:
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}
         self._base: Snapshot | None = None
-        self._refusals = Refusals()
-        self._held: frozenset[int] = frozenset()
-        self._refusal_added = trio.Event()
+        self._destinations: dict[int, Destination] = {}
+        self._board_changed = trio.Event()
         self._departed: dict[int, tuple[Destination, float]] = {}
         self._version = 0
         self._following: trio.CancelScope | None = None
@@ -143,33 +159,36 @@ class Upkeep:
         log.info("the list was reloaded", path=str(path), change=str(difference), destinations=self._count())
         return True
 
-    def refused(self, number: int) -> None:
-        """The network says that a destination cannot be reached: it is avoided for a while, PUBLISH_S from now."""
-        self._refusals = self._refusals.refused(number, now=trio.current_time())
-        self._refusal_added.set()
+    def kept(self) -> Iterator[Kept]:
+        """What the next run should know of each destination."""
+        remembered = self.vitals.remembered()
+        for number, destination in self._destinations.items():
+            if number in remembered:
+                yield Kept.of(destination, remembered[number])
 
-    async def follow_refusals(self) -> None:
-        """Avoid those that refuse, and try each again when its time is over; never returns.
-
-        Many at once, as when a whole rack dies, make one new snapshot.
-        """
+    async def follow_board(self) -> None:
+        """Let those who choose know what is known of the destinations; never returns."""
         while True:
-            with trio.move_on_at(self._refusals.next_expiry):
-                await self._refusal_added.wait()
+            await self._board_changed.wait()
+            self._publish()
             await trio.sleep(PUBLISH_S)
-            self._refusal_added = trio.Event()
-            self._refusals = self._refusals.expire(now=trio.current_time())
-            held, before = frozenset(self._refusals.until), self._held
-            if held != before:
-                self._held = held
-                self._publish()
-                self._say("destinations refuse; new work avoids them", held - before, log.warning)
-                self._say("destinations that refused are tried again", before - held, log.info)
 
-    def _say(self, event: str, numbers: frozenset[int], say: Callable[..., object]) -> None:
-        if numbers:
-            named = [self._uri(number) for number in sorted(numbers)[:SAID_DESTINATIONS]]
-            say(event, count=len(numbers), destinations=named)
+    def _note_board(self) -> None:
+        self._board_changed.set()
+
+    def _note_change(self, change: Change) -> None:
+        destination = self._destinations[change.number]
+        facts = {
+            "set": destination.entry.set_id,
+            "destination": destination.entry.uri,
+            "address": host_port(destination.address),
+            "cause": change.cause,
+        }
+        if change.after == Verdict.DOWN.name.lower():
+            log.warning("a destination is down", **facts)
+        else:
+            log.info("a destination has changed", before=change.before, after=change.after, **facts)
+        self._tell(change, destination)
 
     async def _rebuild(self, destinations: tuple[Destination, ...], problems: tuple[Problem, ...]) -> None:
         """A new snapshot over these destinations; the heavy part is done elsewhere than on the packet path."""
@@ -202,6 +221,13 @@ class Upkeep:
                     known=self._pools.values(),
                 )
                 numbers[set_id] = await trio.to_thread.run_sync(target_ids, members)
+            targets, remembered = await trio.to_thread.run_sync(self._targets, pools, numbers)
+            by_number = {target.number: destination for target, destination in targets}
+            self._destinations |= by_number
+            await self.vitals.replace_targets(
+                [target for target, _ in targets], known=remembered, start=Verdict[self._health.start.upper()]
+            )
+            self._destinations, self._kept = by_number, ()
             self._note_departed(numbers)
             self._pools, self._numbers = pools, numbers
             self._version += 1
@@ -216,6 +242,18 @@ class Upkeep:
             )
             self._publish()
 
+    def _targets(
+        self, pools: Mapping[int, Pool], numbers: Mapping[int, Sequence[int]]
+    ) -> tuple[list[tuple[Target, Destination]], dict[int, Remembered]]:
+        """What is to be watched, and what the last run has left of it; in a thread, for it takes 20 us for each."""
+        targets: list[tuple[Target, Destination]] = []
+        remembered: dict[int, Remembered] = {}
+        for set_id, pool in pools.items():
+            own = zip(numbers[set_id], pool.destinations, strict=True)
+            targets += [(target_of(number, destination, self._health), destination) for number, destination in own]
+            remembered |= known(self._kept, pool.destinations, numbers[set_id])
+        return targets, remembered
+
     def _note_departed(self, numbers: dict[int, tuple[int, ...]]) -> None:
         """Remember what leaves for as long as a request that was sent there may still be ringing."""
         now = trio.current_time()
@@ -227,19 +265,20 @@ class Upkeep:
                     self._departed[number] = (destination, now + LIFETIME)
 
     def _publish(self) -> None:
-        assert self._base is not None  # noqa: S101 - _build has made it
-        self.snapshot = with_refusals(self._base, self._refusals.until)
+        if self._base is None:
+            return
+        self._board_changed = trio.Event()
+        board = self.vitals.board()
+        before, self.snapshot = self.snapshot, with_states(self._base, states_of(board), avoided_of(board))
         if self.service is not None:
             self.service.swap(self.snapshot)
+        if self.snapshot.serving and before is not None and not before.serving:
+            log.info("there is a destination for new work again")
+        elif not self.snapshot.serving and (before is None or before.serving):
+            log.error("no destination takes new work", answer=self._policy.no_destination or "panic: sent all the same")
 
     def _count(self) -> int:
         return sum(map(len, self._numbers.values()))
-
-    def _uri(self, number: int) -> str:
-        for set_id, members in self._numbers.items():
-            if number in members:
-                return self._pools[set_id].destinations[members.index(number)].entry.uri
-        return str(number)
 
 
 async def read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:

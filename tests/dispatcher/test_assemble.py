@@ -3,12 +3,12 @@
 import pytest
 
 from dispatcher.algorithm import DEFAULT, Ranking, parse_algorithm
-from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_refusals
+from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_states
 from dispatcher.destination import DISABLED, INACTIVE, Destination
 from dispatcher.rules import Rule
 from dispatcher.selection import sketch
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import State, Verdict, Word
+from health.board import NEW_WORK, OLD_WORK, State, Verdict, Word
 from tests.dispatcher.world import KEY, SERVER_A, SERVER_B, VIP, destination
 
 
@@ -56,19 +56,32 @@ def test_flags_give_word_and_verdict(flags: int, state: State) -> None:
     assert state_of(destination(SERVER_A, flags=flags)) == state
 
 
-def test_a_refused_destination_is_down_and_the_others_are_not() -> None:
+DOWN = State(Word.ENABLED, Verdict.DOWN)
+
+
+def test_states_are_those_of_the_board_and_else_those_of_the_list() -> None:
     whole = build(destination(SERVER_A), destination(SERVER_B))
-    snapshot = with_refusals(whole, [12])
-    assert list(snapshot.liveness[1]) == [State().code, State(Word.ENABLED, Verdict.DOWN).code]
+    snapshot = with_states(whole, {12: DOWN})
+    assert list(snapshot.liveness[1]) == [State().code, DOWN.code]
     assert snapshot.serving
     assert whole.liveness[1] == bytes([State().code] * 2)
-    assert not with_refusals(whole, [11, 12]).serving
-    assert with_refusals(whole, [99]) is whole
+    assert not with_states(whole, {11: DOWN, 12: DOWN}).serving
+    assert with_states(whole, {99: DOWN}) is whole
+    assert with_states(whole, {11: State()}) is whole
 
 
-def test_a_refused_destination_that_is_disabled_stays_so() -> None:
-    snapshot = with_refusals(build(destination(SERVER_A, flags=DISABLED)), [11])
-    assert list(snapshot.liveness[1]) == [State(Word.DISABLED, Verdict.DOWN).code]
+def test_the_operator_may_enable_what_the_list_disables() -> None:
+    snapshot = with_states(build(destination(SERVER_A, flags=DISABLED)), {11: State()})
+    assert list(snapshot.liveness[1]) == [State().code]
+
+
+def test_who_asks_for_no_new_work_gets_none_while_others_take_it() -> None:
+    whole = build(destination(SERVER_A), destination(SERVER_B), destination(SERVER_A, set_id=2))
+    snapshot = with_states(whole, {}, avoided=(11, 21))
+    assert [bool(code & NEW_WORK) for code in snapshot.liveness[1]] == [False, True]
+    assert snapshot.liveness[1][0] & OLD_WORK
+    assert snapshot.liveness[2] == whole.liveness[2], "nobody else is in that set"
+    assert with_states(whole, {12: DOWN}, avoided=(11,)).liveness[1][0] & NEW_WORK, "nobody else lives"
 
 
 def test_it_serves_only_by_sets_that_are_in_use_and_destinations_with_a_weight() -> None:

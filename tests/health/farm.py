@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import itertools
+import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
 
+from health.board import Change, Standing, State, Verdict
+from health.monitor import Monitor
 from health.target import Target
 from sip.uri import Address
 
 WIRE_S = 0.0005
 """One way."""
+
+REFUSED = errno.ECONNREFUSED
+INACTIVE = State(verdict=Verdict.DOWN)
 
 HOME = ("192.0.2.1", 40000)
 
@@ -95,3 +102,46 @@ class Farm:
     def times(self, number: int) -> list[float]:
         """When this target was sent something."""
         return [at for at, goal, _ in self.sent if goal.number == number]
+
+
+class World(Farm):
+    """A farm and its monitor."""
+
+    @property
+    def monitor(self) -> Monitor:
+        assert isinstance(self.core, Monitor)
+        return self.core
+
+    def standing(self, number: int = 1) -> Standing:
+        return self.monitor.board().standings[number]
+
+    def verdict(self, number: int = 1) -> Verdict:
+        return self.standing(number).state.verdict
+
+    def changes(self) -> list[Change]:
+        found = []
+        while (change := self.monitor.next_change()) is not None:
+            found.append(change)
+        return found
+
+    def told(self) -> list[tuple[int, str, str, str]]:
+        return [(change.number, change.before, change.after, change.cause) for change in self.changes()]
+
+
+class Servers:
+    """What each server does, changed by the test as time goes by: a status, -errno for ICMP, 0 for silence."""
+
+    def __init__(self) -> None:
+        self.status: dict[int, int] = {}
+
+    def __call__(self, goal: Target, request: bytes, _now: float) -> Reply:
+        status = self.status.get(goal.number, 200)
+        return answer(request, status) if status > 0 else -status or None
+
+
+def world(*targets: Target, **settings: Any) -> tuple[World, Servers]:
+    """A world that watches these targets, and its servers."""
+    servers = Servers()
+    made = World(Monitor(random.Random(1)), servers)
+    made.monitor.replace_targets(targets, now=made.now, **settings)
+    return made, servers

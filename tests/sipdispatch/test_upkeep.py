@@ -1,4 +1,4 @@
-"""The running proxy follows its list and the network's refusals, and what fails changes nothing."""
+"""The running proxy follows its list and what is known of its destinations, and what fails changes nothing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,11 +16,12 @@ from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
 from dispatcher.slots import TABLE_SIZE
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK
-from health.refusals import HOLD_S
-from sipdispatch.config import Proxy
+from health.board import NEW_WORK, Word
+from health.monitor import HOLD_S
+from sipdispatch import statefile
+from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
-from sipdispatch.upkeep import PUBLISH_S, Upkeep, read_list
+from sipdispatch.upkeep import PUBLISH_S, Tell, Upkeep, read_list
 from tests.dispatcher.world import KEY
 
 VIP = Listener("udp", ("192.0.2.1", 5060))
@@ -64,14 +65,25 @@ class Kept:
 
 
 @asynccontextmanager
-async def keeping(folder: Path, text: str = TWO) -> AsyncIterator[Kept]:
+async def keeping(
+    folder: Path, text: str = TWO, *, left: tuple[statefile.Kept, ...] = (), tell: Tell = lambda *_: None
+) -> AsyncIterator[Kept]:
     path = folder / "dispatcher.list"
     path.write_text(text)
     settings = Proxy(listen=(VIP,), list_path=path, secret_file=folder / "secret", state_dir=folder)
     hosts = folder / "hosts"
     hosts.write_text("192.0.2.13 named.example\n")
     resolver = Resolver(hosts=hosts, nameservers=[("127.0.0.1", 9)], timeout_s=0.1)
-    upkeep = Upkeep(settings, Policy(algorithm=DEFAULT), (KEY,), [VIP], ListNames(resolver))
+    upkeep = Upkeep(
+        settings,
+        Policy(algorithm=DEFAULT),
+        (KEY,),
+        [VIP],
+        ListNames(resolver),
+        health=Health(enabled=False),
+        kept=left,
+        tell=tell,
+    )
     entries, problems = await read_list(path, settings)
     assert entries is not None, problems
     async with trio.open_nursery() as nursery:
@@ -142,45 +154,82 @@ async def test_a_name_becomes_its_addresses(tmp_path: Path) -> None:
         assert [item.address for item in kept.snapshot.destinations] == [("192.0.2.13", 5062)]
 
 
-async def test_a_refusing_destination_is_avoided_for_a_while_and_then_tried_again(
+async def test_a_refusing_destination_is_avoided_and_without_probes_tried_again_after_a_while(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with keeping(tmp_path) as kept:
-        kept.nursery.start_soon(kept.upkeep.follow_refusals)
-        await trio.testing.wait_all_tasks_blocked()
+        kept.nursery.start_soon(kept.upkeep.follow_board)
+        await kept.nursery.start(kept.upkeep.vitals.serve)
         number = kept.snapshot.numbers[0]
         with structlog.testing.capture_logs() as logged:
-            kept.upkeep.refused(number)
-            kept.upkeep.refused(number)
+            kept.upkeep.vitals.refused(number)
+            kept.upkeep.vitals.refused(number)
             await trio.sleep(2 * PUBLISH_S)
             assert kept.takers() == ["sip:192.0.2.12"]
             await trio.sleep(HOLD_S + 2 * PUBLISH_S)
         assert kept.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"]
-        assert [(entry["log_level"], entry["destinations"]) for entry in logged] == [
-            ("warning", ["sip:192.0.2.11"]),
-            ("info", ["sip:192.0.2.11"]),
+        assert [(entry["log_level"], entry["destination"]) for entry in logged] == [
+            ("warning", "sip:192.0.2.11"),
+            ("info", "sip:192.0.2.11"),
         ]
+        assert "ICMP" in logged[0]["cause"]
 
 
-async def test_many_refusals_make_one_snapshot_and_one_line(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_many_refusals_make_one_snapshot(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     text = "".join(f"1 sip:192.0.2.{last} 0 0\n" for last in range(11, 31))
     async with keeping(tmp_path, text) as kept:
-        kept.nursery.start_soon(kept.upkeep.follow_refusals)
-        with structlog.testing.capture_logs() as logged:
-            for number in (*kept.snapshot.numbers[1:], 4):
-                kept.upkeep.refused(number)
-            await trio.sleep(2 * PUBLISH_S)
+        kept.nursery.start_soon(kept.upkeep.follow_board)
+        await trio.sleep(2 * PUBLISH_S)
+        made = 0
+
+        class Counting:
+            def swap(self, _snapshot: Snapshot) -> None:
+                nonlocal made
+                made += 1
+
+        kept.upkeep.service = Counting()  # type: ignore[assignment]  # all that is used of it
+        for number in kept.snapshot.numbers[1:]:
+            kept.upkeep.vitals.refused(number)
+        await trio.sleep(2 * PUBLISH_S)
         assert kept.takers() == ["sip:192.0.2.11"]
-        assert [entry["count"] for entry in logged] == [20]
+        assert made == 1
 
 
-async def test_a_refusal_outlives_a_reload(tmp_path: Path) -> None:
+async def test_what_is_known_of_a_destination_outlives_a_reload(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
-        kept.upkeep.refused(kept.snapshot.numbers[0])
+        kept.upkeep.vitals.refused(kept.snapshot.numbers[0])
         await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
         assert kept.takers() == ["sip:192.0.2.12", "sip:192.0.2.14"]
+
+
+async def test_words_and_verdicts_outlive_the_process(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as first:
+        first.upkeep.vitals.set_word(first.snapshot.numbers[1], Word.DRAINING, "operator: drain")
+        left = tuple(first.upkeep.kept())
+    async with keeping(tmp_path, left=left) as second:
+        assert second.takers() == ["sip:192.0.2.11"]
+        await second.change("1 sip:192.0.2.11 0 0\n1 sip:192.0.2.14 0 0\n")
+        await second.change(TWO)
+        assert second.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"], "it had left the list"
+
+
+async def test_that_nobody_is_left_is_an_error_in_the_log_and_its_end_is_told(tmp_path: Path) -> None:
+    async with keeping(tmp_path, "1 sip:192.0.2.11 0 0\n") as kept:
+        with structlog.testing.capture_logs() as logged:
+            kept.nursery.start_soon(kept.upkeep.follow_board)
+            kept.upkeep.vitals.set_word(kept.snapshot.numbers[0], Word.DISABLED, "operator: disable")
+            await trio.sleep(2 * PUBLISH_S)
+            assert not kept.snapshot.serving
+            kept.upkeep.vitals.set_word(kept.snapshot.numbers[0], Word.ENABLED, "operator: enable")
+            await trio.sleep(2 * PUBLISH_S)
+        assert [entry["log_level"] for entry in logged] == ["info", "error", "info", "info"]
+
+
+async def test_who_wants_to_hear_of_changes_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with keeping(tmp_path, tell=lambda change, item: told.append(f"{item.entry.uri} {change.after}")) as kept:
+        kept.upkeep.vitals.refused(kept.snapshot.numbers[0])
+    assert told == ["sip:192.0.2.11 down"]
 
 
 @pytest.mark.parametrize("text", ["", "2 sip:192.0.2.11 0 0\n"])

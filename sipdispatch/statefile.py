@@ -1,0 +1,181 @@
+"""Which words and verdicts outlive the proxy?  A small file in the state folder holds those that are not the usual.
+
+What cannot be read or written costs no call: it is said once, and the proxy goes on with what the list says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import structlog
+import trio
+
+from dispatcher.assemble import state_of
+from dispatcher.destination import Destination
+from health.board import Remembered, Verdict, Word
+from sip.uri import host_port
+
+NAME: Final = "liveness.json"
+VERSION: Final = 1
+SETTLE_S: Final = 1.0
+"""How long a change waits for others: a rack that dies is written once."""
+MOST_BYTES: Final = 16 << 20
+"""Of a file that is read; one destination takes about 150."""
+
+_USUAL = Remembered()
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@attrs.frozen
+class Kept:
+    """One line of the file.  `listed` is the word that the list gave then: another one now is the operator's latest."""
+
+    set_id: int
+    uri: str
+    address: str
+    listed: Word
+    remembered: Remembered
+
+    @classmethod
+    def of(cls, destination: Destination, remembered: Remembered) -> Kept:
+        return cls(
+            destination.entry.set_id,
+            destination.entry.uri,
+            f"{host_port(destination.address)};{destination.transport}",
+            state_of(destination).word,
+            remembered,
+        )
+
+
+def to_text(kept: Iterable[Kept]) -> str:
+    """The file, one destination a line; those about whom there is nothing to remember are left out."""
+    lines = [
+        json.dumps(
+            {
+                "set": each.set_id,
+                "uri": each.uri,
+                "address": each.address,
+                "listed": each.listed.name.lower(),
+                "word": None if each.remembered.word is None else each.remembered.word.name.lower(),
+                "verdict": each.remembered.verdict.name.lower(),
+            },
+            ensure_ascii=False,
+        )
+        for each in kept
+        if each.remembered != _USUAL
+    ]
+    return f'{{"version": {VERSION}, "destinations": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def from_text(text: str) -> tuple[Kept, ...]:
+    """What `to_text` has written; raises ValueError for anything else."""
+    try:
+        document = json.loads(text)
+        if document["version"] != VERSION:
+            raise ValueError(f"it is of version {document['version']}, and this program reads {VERSION}")
+        return tuple(_read_one(each) for each in document["destinations"])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("it is not what this program writes") from error
+
+
+def _read_one(item: Mapping[str, Any]) -> Kept:
+    word = item["word"]
+    remembered = Remembered(None if word is None else Word[word.upper()], Verdict[item["verdict"].upper()])
+    return Kept(int(item["set"]), str(item["uri"]), str(item["address"]), Word[item["listed"].upper()], remembered)
+
+
+def known(kept: Iterable[Kept], destinations: Sequence[Destination], numbers: Sequence[int]) -> dict[int, Remembered]:
+    """What the file says of these destinations, by number."""
+    by_name = {(each.set_id, each.uri, each.address): each for each in kept}
+    found: dict[int, Remembered] = {}
+    for destination, number in zip(destinations, numbers, strict=True):
+        own = Kept.of(destination, _USUAL)
+        earlier = by_name.get((own.set_id, own.uri, own.address))
+        if earlier is not None:
+            word = earlier.remembered.word if earlier.listed is own.listed else None
+            found[number] = Remembered(word, earlier.remembered.verdict)
+    return found
+
+
+def read(path: Path) -> tuple[Kept, ...]:
+    """What the last process has left; nothing, and a line in the log, where it cannot be used."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES)
+        return from_text(raw.decode())
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        log.warning("words and verdicts of the last run are not known", path=str(path), reason=reason)
+        return ()
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file as a whole, so that a crash leaves the old one or the new one; raises OSError."""
+    beside = path.with_name(f".{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+class StateFile:
+    """Writes the file when something has changed; `gather` gives what belongs into it."""
+
+    def __init__(self, path: Path, gather: Callable[[], Iterable[Kept]]) -> None:
+        self._path = path
+        self._gather = gather
+        self._changed = trio.Event()
+        self._failing = False
+        self._written: str | None = None
+
+    def changed(self) -> None:
+        """Something that belongs into the file may be another now."""
+        self._changed.set()
+
+    async def keep(self) -> None:
+        """Write soon after each change; never returns.  The last change of a process is for `write_last`."""
+        while True:
+            await self._changed.wait()
+            await trio.sleep(SETTLE_S)
+            self._changed = trio.Event()
+            await self._write()
+
+    async def write_last(self) -> None:
+        """Write what has not been written yet; a disk that does not answer is not waited for."""
+        with trio.move_on_after(SETTLE_S, shield=True):
+            await self._write()
+
+    async def _write(self) -> None:
+        text = to_text(self._gather())
+        if text == self._written:
+            return
+        try:
+            await trio.to_thread.run_sync(partial(write, self._path, text), abandon_on_cancel=True)
+        except OSError as error:
+            if not self._failing:
+                log.warning(
+                    "words and verdicts cannot be written: a restart would forget them",
+                    path=str(self._path),
+                    reason=error.strerror,
+                )
+            self._failing = True
+            return
+        if self._failing:
+            log.info("words and verdicts are written again", path=str(self._path))
+        self._failing = False
+        self._written = text

@@ -1,0 +1,119 @@
+"""Words and verdicts outlive the process; what cannot be kept costs no call."""
+
+from pathlib import Path
+
+import pytest
+import structlog.testing
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatcher.destination import DISABLED, Destination
+from dispatcher.listfile import parse_list
+from health.board import Remembered, Verdict, Word
+from sipdispatch.statefile import SETTLE_S, Kept, StateFile, from_text, known, read, to_text, write
+
+DOWN = Remembered(None, Verdict.DOWN)
+DRAINING = Remembered(Word.DRAINING, Verdict.UP)
+
+
+def destination(uri: str = "sip:192.0.2.11", flags: int = 0, set_id: int = 1) -> Destination:
+    entries, _ = parse_list(f"{set_id} {uri} {flags} 0".encode(), "list")
+    return Destination(entry=entries[0], address=("192.0.2.11", 5060))
+
+
+def test_what_is_written_is_read_again() -> None:
+    kept = (Kept.of(destination(), DOWN), Kept.of(destination(set_id=2), DRAINING))
+    assert from_text(to_text(kept)) == kept
+
+
+def test_the_usual_is_not_written() -> None:
+    assert to_text([Kept.of(destination(), Remembered())]) == to_text([])
+    assert from_text(to_text([])) == ()
+
+
+@given(st.text(max_size=60) | st.sampled_from(['{"version": 1}', "[]", "7", '{"version":1,"destinations":[{}]}']))
+def test_anything_else_is_refused_as_a_whole(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_text(text)
+
+
+def test_a_file_of_another_version_says_so() -> None:
+    with pytest.raises(ValueError, match="version 2"):
+        from_text(to_text([]).replace('"version": 1', '"version": 2'))
+
+
+def test_a_destination_is_known_by_set_uri_and_address() -> None:
+    kept = [Kept.of(destination(), DRAINING)]
+    assert known(kept, [destination(), destination(set_id=2)], [7, 8]) == {7: DRAINING}
+
+
+def test_a_word_that_the_list_has_changed_meanwhile_is_forgotten_but_not_the_verdict() -> None:
+    kept = [Kept.of(destination(), Remembered(Word.DRAINING, Verdict.DOWN))]
+    assert known(kept, [destination(flags=DISABLED)], [7]) == {7: DOWN}
+
+
+def test_a_file_that_is_not_there_is_no_news(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logged:
+        assert read(tmp_path / "none") == ()
+    assert logged == []
+
+
+@pytest.mark.parametrize("text", [b"nonsense", b"\xff\xfe", b""])
+def test_a_file_that_cannot_be_used_is_said_and_passed_over(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "file").write_bytes(text)
+    with structlog.testing.capture_logs() as logged:
+        assert read(tmp_path / "file") == ()
+    assert [entry["log_level"] for entry in logged] == ["warning"]
+
+
+def test_a_file_is_replaced_as_a_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path, "one")
+    write(path, "two")
+    assert path.read_text() == "two"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match=r"."):
+        write(tmp_path / "file", "one")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+async def test_changes_that_come_together_are_written_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    asked = 0
+
+    def gather() -> list[Kept]:
+        nonlocal asked
+        asked += 1
+        return [Kept.of(destination(), DOWN)]
+
+    state = StateFile(tmp_path / "file", gather)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(state.keep)
+        for _ in range(5):
+            state.changed()
+            await trio.sleep(SETTLE_S / 10)
+        await trio.sleep(2 * SETTLE_S)
+        nursery.cancel_scope.cancel()
+    assert asked == 1
+
+
+async def test_a_full_disk_is_said_once_and_its_end_too(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    kept = [Kept.of(destination(), DOWN)]
+    state = StateFile(folder / "file", lambda: kept)
+    with structlog.testing.capture_logs() as logged:
+        await state.write_last()
+        await state.write_last()
+        folder.mkdir()
+        await state.write_last()
+        await state.write_last()
+    assert [entry["log_level"] for entry in logged] == ["warning", "info"]
+    assert read(folder / "file") == tuple(kept)
