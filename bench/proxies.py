@@ -63,7 +63,10 @@ def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str]) -> list[Pro
     else:
         run = "-f {work}/kamailio.cfg -w {work} -Y {work} -P {work}/kamailio.pid"
         found.append(Proxy(KAMAILIO, f"{kamailio} -DD -E {KAMAILIO_MEMORY} {run}"))
-    found.append(Proxy(OURS, f"{ours} proxy --listen udp:{{listen}} --list {{list}} --algorithm call-id"))
+    configuration = work / "sipdispatch.toml"
+    configuration.write_text("[proxy]\n[health]\nenabled = false\n")  # the others do not probe either
+    options = f"--config {configuration} --listen udp:{{listen}} --list {{list}} --algorithm call-id"
+    found.append(Proxy(OURS, f"{ours} proxy {options}"))
     found += extra
     kept = [proxy for proxy in found if not only or proxy.name in only]
     if not kept:

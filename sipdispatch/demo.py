@@ -124,9 +124,9 @@ class Demo:
         try:
             async with trio.open_nursery() as nursery:
                 with _port_blamed(self._settings.port):
-                    service: Service = await nursery.start(self._run_proxy, config, nursery.cancel_scope)
                     for answerer in self._answerers.values():
                         await nursery.start(answerer.serve)
+                    service: Service = await nursery.start(self._run_proxy, config, nursery.cancel_scope)
                 self._introduce()
                 await self._play(service, nursery)
                 self._conclude()

@@ -389,6 +389,7 @@ def test_the_running_proxy_does_what_is_explained() -> None:
     Path("dispatcher.list").write_text(f"1 sip:127.0.0.2:{port} 0 0 weight=3\n1 sip:127.0.0.3:{port} 0 0 weight=2\n")
     Path("sipdispatch.toml").write_text(
         f'[proxy]\nlisten = "127.0.0.1:{port}"\nstate_dir = "state"\nreceive_buffer = "128KiB"\n'
+        "[health]\nenabled = false\n"
     )
     config = load(Path("sipdispatch.toml"))
     assert isinstance(config, Config)

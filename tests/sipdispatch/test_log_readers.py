@@ -39,7 +39,7 @@ class Proxy:
     def __init__(self, folder: Path, stderr: int) -> None:
         self.port = free_port()
         self._list = folder / "dispatcher.list"
-        self._list.write_text("1 sip:127.0.0.67 0 0\n")
+        self._list.write_text("1 sip:127.0.0.67 32 0\n")  # nobody is there, so nobody is probed
         options = f'listen = "127.0.0.1:{self.port}"\nstate_dir = "."\nlist = "dispatcher.list"\nset = 1\n'
         (folder / "sipdispatch.toml").write_text("[proxy]\n" + options)
         self.process = subprocess.Popen(
