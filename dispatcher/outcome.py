@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from dispatcher.callfact import CallFact
 from sip.uri import Address
 
 
@@ -65,6 +66,29 @@ class Forward:
     """The Call-ID's digest when the choice belongs into the table of recent choices."""
     status: int = 0
     """Of a reply, 0 for a request."""
+    method: bytes = b""
+    """Of a request; of a reply that of its CSeq."""
+    call: CallFact | None = None
+    """What it tells about its call."""
+    elapsed: float | None = None
+    """Seconds between the request's leaving and this reply; None for a request, and where the reply does not say."""
+    retry_after: int | None = None
+    """Seconds for which a 503 asks to be left alone (RFC 3261 20.33)."""
+
+    @property
+    def expects_answer(self) -> bool:
+        """Whether a server that is well answers this soon: a request, but no ACK (RFC 3261 17.1.1.3)."""
+        return not self.status and self.method != b"ACK"
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds that the server itself took: until its first words to an INVITE, its last to anything else.
+
+        What comes later to an INVITE is how long a person took to pick up.
+        """
+        if self.method == b"INVITE":
+            return self.elapsed if self.status == 100 else None
+        return self.elapsed if self.status >= 200 else None
 
 
 @attrs.frozen

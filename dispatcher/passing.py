@@ -9,6 +9,7 @@ from itertools import pairwise
 import attrs
 
 from dispatcher.branch import COOKIE, is_ours, mac, transaction_below
+from dispatcher.elapsed import moment
 from dispatcher.keyed import BRANCH
 from dispatcher.nexthop import Hop
 from dispatcher.received import Received
@@ -58,8 +59,8 @@ def _is_own_via(snapshot: Snapshot, request: Request, text: bytes, text_below: b
     return is_ours(own.branch.removeprefix(COOKIE), snapshot.keys, BRANCH, transaction)
 
 
-def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, mark: bytes) -> bytes:
-    """The bytes of the request as it leaves."""
+def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, mark: bytes, now: float) -> bytes:
+    """The bytes of the request as it leaves at `now` (seconds)."""
     request = received.request
     message = request.message
     lines = message.lines.copy()
@@ -71,7 +72,7 @@ def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, 
         uri_text = routes.uris[0]
     elif hop.dispatched and snapshot.policy.rewrite_host and routes.uri is not None:
         uri_text = _with_host(uri_text, routes.uri, hop)
-    added = _added(snapshot, received, hop, mark)
+    added = _added(snapshot, received, hop, b"%b;t=%b" % (mark, moment(now)))
     if request.max_forwards is None:
         added.append(b"Max-Forwards: " + DEFAULT_MAX_FORWARDS)
     else:
@@ -90,15 +91,15 @@ def pass_on(snapshot: Snapshot, received: Received, routes: RouteSet, hop: Hop, 
     return message.eol.join((start, *added, *lines, message.blank + message.body))
 
 
-def _added(snapshot: Snapshot, received: Received, hop: Hop, mark: bytes) -> list[bytes]:
-    """Our Via, and Record-Route or Path where the request needs them.
+def _added(snapshot: Snapshot, received: Received, hop: Hop, marks: bytes) -> list[bytes]:
+    """Our Via with these last parameters, and Record-Route or Path where the request needs them.
 
     With `rport` (RFC 3581) a reply comes back to the port that the request left by, whatever stands between us.
     """
     own = snapshot.sent_by[hop.listener]
     branch = mac(snapshot.keys[0], BRANCH, received.transaction)
     via = b"Via: SIP/2.0/%b %b;branch=%b%b;rport;%b" % (
-        snapshot.listeners[hop.listener].transport.upper().encode(), own, COOKIE, branch, mark,
+        snapshot.listeners[hop.listener].transport.upper().encode(), own, COOKIE, branch, marks,
     )  # fmt: skip
     if hop.listener != received.arrival:
         via += b";i=%08x" % zlib.crc32(snapshot.sent_by[received.arrival])

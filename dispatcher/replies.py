@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 
 from dispatcher.branch import COOKIE, is_ours, transaction_below
+from dispatcher.callfact import of_reply
+from dispatcher.elapsed import since
 from dispatcher.keyed import BRANCH
 from dispatcher.outcome import Drop, DropReason, Forward
 from dispatcher.snapshot import Snapshot
@@ -13,12 +15,13 @@ from sip.edit import without_first_member
 from sip.errors import ShortError, SipError
 from sip.lists import split_members
 from sip.message import SINGLE, Message, unfold
-from sip.request import fit_body, read_call_id, read_cseq_number
+from sip.request import fit_body, read_call_id, read_cseq
+from sip.retry_after import read_retry_after
 from sip.uri import Address
 from sip.via import Via, parse_via
 
 
-def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: int) -> Forward | Drop:
+def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: int, now: float) -> Forward | Drop:
     """Pop our Via and send the reply to where its request came from; drop it when the Via is not ours."""
     try:
         if not message.repeated.isdisjoint(SINGLE):
@@ -28,9 +31,10 @@ def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: in
             return Drop(DropReason.MALFORMED_REPLY)
         if below is None:
             return Drop(DropReason.REPLY_TO_US)
-        transaction = transaction_below(
-            below, read_call_id(message), tag_of(message.first.get(b"from", b"")), read_cseq_number(message)
-        )
+        call_id = read_call_id(message)
+        from_tag = tag_of(message.first.get(b"from", b""))
+        cseq, method = read_cseq(message)
+        transaction = transaction_below(below, call_id, from_tag, cseq)
     except SipError:
         return Drop(DropReason.MALFORMED_REPLY)
     branch = top.branch
@@ -56,7 +60,18 @@ def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: in
     else:
         lines[place] = line
     payload = message.eol.join((message.start, *lines, message.blank + message.body))
-    return Forward(payload, transaction.where, listener, snapshot.listed(*source), status=message.status)
+    status = message.status
+    return Forward(
+        payload,
+        transaction.where,
+        listener,
+        snapshot.listed(*source),
+        status=status,
+        method=method,
+        call=of_reply(status, method, call_id, snapshot.keys[0]),
+        elapsed=since(top.left, now),
+        retry_after=read_retry_after(message) if status == 503 else None,
+    )
 
 
 def _two_vias(message: Message) -> tuple[Via | None, Via | None]:
@@ -73,10 +88,9 @@ def _two_vias(message: Message) -> tuple[Via | None, Via | None]:
 
 def _leave_by(snapshot: Snapshot, top: Via, host: str, arrival: int) -> int | None:
     """The listener that the request arrived on: our Via names it when it left by another."""
-    mark = top.ours.partition(b"i=")[2].partition(b";")[0]
-    if mark:
+    if top.arrival:
         for place, sent_by in enumerate(snapshot.sent_by):
-            if mark == b"%08x" % zlib.crc32(sent_by):
+            if top.arrival == b"%08x" % zlib.crc32(sent_by):
                 arrival = place
                 break
     return snapshot.listener_for(host, arrival)

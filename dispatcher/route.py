@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dispatcher.answers import ALLOW, answer, is_ack_to_us, refuse_malformed
+from dispatcher.callfact import of_request
 from dispatcher.choice import Chance, Recent
 from dispatcher.nexthop import next_hop
 from dispatcher.outcome import Drop, DropReason, Forward, Outcome, Refusal, Resolve
@@ -42,22 +43,23 @@ def route(
     names: Names,
     recent: Recent,
     chance: Chance,
+    now: float,
 ) -> Outcome:
     """Decide about one datagram that came from `source` to the listener at `arrival`; never raises.
 
     `names` knows the addresses of host names, `recent` the choices of the last minutes; a `Resolve` says which name is
-    to be looked up before the same datagram is routed again.
+    to be looked up before the same datagram is routed again.  `now` is in seconds of any clock that goes on evenly.
     """
     try:
         message = Message.parse(datagram)
     except SipError as error:
         return _not_sip(snapshot, datagram, error, source, arrival)
     if not message.method:
-        return pass_back(snapshot, message, source, arrival)
+        return pass_back(snapshot, message, source, arrival, now)
     try:
         request = read_request(message)
         received = receive(request, source, arrival, snapshot.policy.force_rport)
-        return _route_request(snapshot, received, names, recent, chance)
+        return _route_request(snapshot, received, names, recent, chance, now)
     except SipError as error:
         return refuse_malformed(snapshot, datagram, error, source, arrival)
     except NameNeeded as name:
@@ -74,7 +76,9 @@ def _not_sip(snapshot: Snapshot, datagram: bytes, error: SipError, source: Addre
     return refuse_malformed(snapshot, datagram, error, source, arrival)
 
 
-def _route_request(snapshot: Snapshot, received: Received, names: Names, recent: Recent, chance: Chance) -> Outcome:
+def _route_request(
+    snapshot: Snapshot, received: Received, names: Names, recent: Recent, chance: Chance, now: float
+) -> Outcome:
     request = received.request
     if request.max_forwards == 0:
         return answer(snapshot, received, 483, Refusal.TOO_MANY_HOPS)
@@ -93,8 +97,11 @@ def _route_request(snapshot: Snapshot, received: Received, names: Names, recent:
     hop = next_hop(snapshot, received, routes, names, recent, chance)
     if isinstance(hop, Refusal):
         return _refuse(snapshot, received, hop)
-    payload = pass_on(snapshot, received, routes, hop, mark)
-    return Forward(payload, hop.address, hop.listener, hop.destination, hop.remember)
+    payload = pass_on(snapshot, received, routes, hop, mark, now)
+    call = of_request(request, snapshot.keys[0], dispatched=hop.dispatched and hop.destination is not None)
+    return Forward(
+        payload, hop.address, hop.listener, hop.destination, hop.remember, method=request.message.method, call=call
+    )
 
 
 def _unknown_extensions(snapshot: Snapshot, received: Received) -> Outcome | None:

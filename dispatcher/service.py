@@ -141,6 +141,7 @@ class Service:
                 names=self._names.get,
                 recent=lambda key: recent(key, now),
                 chance=self._chance,
+                now=now,
             )
         except Exception:  # a mistake of ours costs one datagram, not the proxy
             self.counters.dropped[DropReason.INTERNAL] += 1

@@ -23,11 +23,14 @@ _RECEIVED = rb"(?:;received=([0-9.]++))?"
 _COMMON = re.compile(
     rb"SIP/2\.0/([A-Z]++) ([A-Za-z0-9_][A-Za-z0-9_.-]*+)(?::([0-9]{1,5}))?"
     rb"(?:;branch=(" + TOKEN + rb")(?:;rport" + _RPORT + rb"())?" + _RECEIVED + rb"|"
-    rb";rport" + _RPORT + _RECEIVED + rb";branch=(" + TOKEN + rb"))(?:;l=([0-9a-f]++))?(?:;i=([0-9a-f]++))?"
+    rb";rport"
+    + _RPORT
+    + _RECEIVED
+    + rb";branch=("
+    + TOKEN
+    + rb"))(?:;l=[0-9a-f]++)?(?:;t=([0-9a-z]++))?(?:;i=([0-9a-f]++))?"
 )
 """What phones and servers write, what it is after we have stamped it, and our own."""
-
-_OURS = (b"l", b"i")
 
 
 @attrs.frozen
@@ -40,8 +43,10 @@ class Via:
     branch: bytes
     received: str | None = None
     rport: bytes | None = None
-    ours: bytes = b""
-    """The values of the parameters `l` and `i` that only this program writes, as `l=..;i=..;`."""
+    left: bytes = b""
+    """The value of `t`, which only this program writes: when the request left."""
+    arrival: bytes = b""
+    """The value of `i`, which only this program writes: the listener that the request arrived on."""
 
     @property
     def sent_by_port(self) -> int:
@@ -83,19 +88,19 @@ def parse_via(text: bytes) -> Via:
         values.get(b"branch", b""),
         None if received is None else _received(received),
         _check_rport(rport) if rport else rport,
-        b"".join([name + b"=" + values[name] + b";" for name in _OURS if name in values]),
+        values.get(b"t", b""),
+        values.get(b"i", b""),
     )
 
 
 def _read_common(match: re.Match[bytes]) -> Via:
-    transport, host, port, branch, rport, asked, received, rport_first, received_first, last, loop, arrival = (
+    transport, host, port, branch, rport, asked, received, rport_first, received_first, last, left, arrival = (
         match.groups()
     )
     if branch is None:
         branch, rport, asked, received = last, rport_first, b"", received_first
     if rport is not None:
         _check_rport(rport)
-    ours = b"" if loop is None else b"l=" + loop + b";"
     return Via(
         transport.decode(),
         host.decode().lower(),
@@ -103,7 +108,8 @@ def _read_common(match: re.Match[bytes]) -> Via:
         branch,
         None if received is None else _received(received),
         rport or asked,
-        ours if arrival is None else ours + b"i=" + arrival + b";",
+        left or b"",
+        arrival or b"",
     )
 
 

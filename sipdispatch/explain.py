@@ -133,7 +133,7 @@ def explain(
     snapshot: Snapshot, datagram: bytes, source: Address, arrival: int, *, names: Names, chance: Chance
 ) -> Account:
     """Account for what `route` decides about a datagram when the table of recent choices is empty; never raises."""
-    outcome = route(snapshot, datagram, source, arrival, names=names, recent=_nothing, chance=chance)
+    outcome = route(snapshot, datagram, source, arrival, names=names, recent=_nothing, chance=chance, now=0.0)
     account = Account(datagram=datagram, source=source, arrival=arrival, outcome=outcome)
     try:
         message = Message.parse(datagram)

@@ -52,7 +52,7 @@ def lines(message: Message) -> list[str]:
 def test_our_via_goes_on_top_with_a_branch_and_a_mark() -> None:
     message, _ = node().forward(request(), PHONE)
     assert re.fullmatch(
-        r"Via: SIP/2\.0/UDP 192\.0\.2\.1:5060;branch=z9hG4bK[0-9a-f]{16};rport;l=[0-9a-f]{8}", lines(message)[0]
+        r"Via: SIP/2\.0/UDP 192\.0\.2\.1:5060;branch=z9hG4bK[0-9a-f]{16};rport;l=[0-9a-f]{8};t=0000", lines(message)[0]
     )
     assert values(message, "via")[1].startswith("SIP/2.0/UDP 198.51.100.7:40001;branch=z9hG4bK-1")
 
@@ -71,10 +71,21 @@ def test_a_reply_is_ours_however_the_server_fills_in_rport(filled: str) -> None:
     here = node()
     message, forward = here.forward(request(), PHONE)
     own = values(message, "via")[0]
-    head, branch, _, mark = own.split(";")
-    via = f"{head};{filled.format(branch=branch.removeprefix('branch='), mark=mark)}"
+    head, branch, _, *marks = own.split(";")
+    via = f"{head};{filled.format(branch=branch.removeprefix('branch='), mark=';'.join(marks))}"
     reply = reply_to(message).replace(own.encode(), via.encode())
-    assert here.forward(reply, forward.address)[1].address == PHONE
+    here.now += 0.25
+    back = here.forward(reply, forward.address)[1]
+    assert (back.address, back.elapsed) == (PHONE, 0.25)
+
+
+def test_a_retransmission_leaves_under_the_same_branch_at_another_moment() -> None:
+    here = node()
+    first = lines(here.forward(request(), PHONE)[0])[0]
+    here.now = 0.5
+    again, _ = here.forward(request(), PHONE)
+    assert first.endswith(";t=0000")
+    assert lines(again)[0] == first.removesuffix("0000") + "00dw"
 
 
 def test_our_via_names_the_listener_that_the_request_leaves_by_and_marks_the_other() -> None:
@@ -298,6 +309,13 @@ def test_within_a_call_nothing_is_rewritten() -> None:
 # Loops
 
 
+def test_a_loop_is_seen_whenever_it_comes_round() -> None:
+    here = node()
+    once, _ = here.forward(request(), PHONE)
+    here.now = 30.0
+    assert here.refusal(again(once), PHONE) == (482, Refusal.LOOP)
+
+
 def again(message: Message, **swap: bytes) -> bytes:
     """A message that comes back, with some bytes replaced."""
     datagram = message.to_bytes()
@@ -384,7 +402,8 @@ def test_a_mark_under_a_foreign_secret_stops_nothing() -> None:
 
 def test_the_mark_alone_in_a_single_via_stops_nothing() -> None:
     once, _ = node().forward(request(), PHONE)
-    mark = values(once, "via")[0].rpartition(";")[2]
+    mark = values(once, "via")[0].split(";")[3]
+    assert mark.startswith("l=")
     node().forward(request(via_params=f";rport;{mark}"), PHONE)
     node().forward(request(via_params=f";{mark}", extra=(f"Via: SIP/2.0/UDP 1.2.3.4;branch=z9hG4bK;{mark}",)), PHONE)
 

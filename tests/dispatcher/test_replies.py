@@ -168,6 +168,43 @@ def test_a_via_whose_sent_by_is_not_ours_any_more_is_ours_by_its_branch() -> Non
     assert node().forward(reply, SERVER_A)[1].address == PHONE
 
 
+# What it tells the shell
+
+
+def test_a_reply_says_how_long_it_took_and_what_it_answers() -> None:
+    here = node()
+    here.now = 1000.0
+    message, forward = here.forward(request("OPTIONS", to_tag="x"), PHONE)
+    assert (forward.method, forward.elapsed, forward.expects_answer) == (b"OPTIONS", None, True)
+    here.now = 1077.7
+    _, back = here.forward(reply_to(message), SERVER_A)
+    assert (back.method, back.elapsed, back.expects_answer) == (b"OPTIONS", 77.7, False)
+
+
+@pytest.mark.parametrize("left", ["", ";t=", ";t=1", ";t=00_0", ";t=0000;t0=1"])
+def test_a_reply_without_a_moment_of_ours_says_nothing_of_time(left: str) -> None:
+    here = node()
+    message, _ = here.forward(request(), PHONE)
+    own, top = values(message, "via")
+    _, outcome = here.forward(with_vias(reply_to(message), own.replace(";t=0000", left), top), SERVER_A)
+    assert outcome.elapsed == (0 if "0000" in left else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "seconds"),
+    [
+        ("503 Service Unavailable", b"Retry-After: 30 (soon);duration=5\r\n", 30),
+        ("503 Service Unavailable", b"Retry-After: soon\r\n", None),
+        ("503 Service Unavailable", b"", None),
+        ("480 Gone", b"Retry-After: 30\r\n", None),
+    ],
+)
+def test_a_503_says_how_long_its_server_wants_to_be_left_alone(status: str, field: bytes, seconds: int | None) -> None:
+    here = node()
+    reply = answered(here).replace(b"200 OK", status.encode()).replace(b"Content-Length", field + b"Content-Length")
+    assert here.forward(reply, SERVER_A)[1].retry_after == seconds
+
+
 # By which listener
 
 

@@ -183,7 +183,7 @@ def fields_of(datagram: bytes) -> list[tuple[str, bytes]]:
 
 def on_top(method: bytes, names: list[bytes]) -> list[bytes]:
     """What we have to add, as patterns."""
-    expected = [rb"Via: SIP/2\.0/UDP 192\.0\.2\.1(:5060)?;branch=z9hG4bK[0-9a-f]{16};rport;l=[0-9a-f]{8}"]
+    expected = [rb"Via: SIP/2\.0/UDP 192\.0\.2\.1(:5060)?;branch=z9hG4bK[0-9a-f]{16};rport;l=[0-9a-f]{8};t=0000"]
     if method in (b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"):
         expected.append(rb"Record-Route: <sip:[A-Za-z0-9_-]{32}@192\.0\.2\.1(:5060)?;lr>")
     if method == b"REGISTER":

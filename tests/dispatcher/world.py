@@ -89,6 +89,7 @@ class Node:
     names: dict[str, tuple[Address, ...]] = attrs.field(factory=dict)
     memory: dict[int, int] = attrs.field(factory=dict)
     turn: int = 0
+    now: float = 0.0
 
     def take(self, datagram: bytes, source: Address, arrival: int = 0) -> Outcome:
         outcome = route(
@@ -99,6 +100,7 @@ class Node:
             names=lambda host, _port, _transport: self.names.get(host),
             recent=self.memory.get,
             chance=Chance(self.turn, 0x123456789ABCDEF),
+            now=self.now,
         )
         if isinstance(outcome, Forward) and outcome.remember is not None and outcome.destination is not None:
             self.memory[outcome.remember] = self.snapshot.numbers[outcome.destination]

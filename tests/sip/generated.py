@@ -44,7 +44,8 @@ def via_values(draw: st.DrawFn) -> str:
     pieces = [f";branch=z9hG4bK{draw(TOKEN)}"] if draw(st.booleans()) else []
     pieces += draw(st.lists(st.sampled_from([";rport", ";rport=40001", "; RPORT = 9", ";rport="]), max_size=1))
     pieces += draw(st.lists(st.sampled_from([";received=192.0.2.7", ";Received=[2001:db8::7]"]), max_size=1))
-    pieces += draw(st.lists(st.sampled_from([";l=0123abcd", ";maddr=192.0.2.3;ttl=1", ';x="a, b;c"']), max_size=1))
+    others = [";l=0123abcd", ";t=09az;i=ab", ";maddr=192.0.2.3;ttl=1", ';x="a, b;c"']
+    pieces += draw(st.lists(st.sampled_from(others), max_size=1))
     order = draw(st.permutations(pieces))
     return f"{start}{draw(st.sampled_from([' ', '  ']))}{draw(hosts)}{draw(ports)}{''.join(order)}"
 

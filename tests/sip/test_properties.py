@@ -136,7 +136,8 @@ def test_a_stamp_changes_what_it_says_and_a_pop_takes_the_top(
         assert below == before[1:]
         assert top == Via(
             before[0].transport, before[0].host, before[0].port, before[0].branch, received,
-            before[0].rport if rport is None else b"%d" % rport, before[0].ours,
+            before[0].rport if rport is None else b"%d" % rport, before[0].left,
+            before[0].arrival,
         )  # fmt: skip
     kept = [line for line in (message.lines[0], popped, *message.lines[2:]) if line is not None]
     message_now = Message.parse(eol.encode().join((message.start, *kept, b"", b"")))

@@ -36,10 +36,12 @@ HOST = b"SIP/2.0/UDP 192.0.2.1"
             HOST + b";received=192.0.2.2;RPORT=9;Branch=x",
             Via("UDP", "192.0.2.1", None, b"x", "192.0.2.2", b"9"),
         ),
-        (HOST + b";branch=x;l=0123abcd", Via("UDP", "192.0.2.1", None, b"x", ours=b"l=0123abcd;")),
-        (HOST + b";branch=x;l=01;i=ab", Via("UDP", "192.0.2.1", None, b"x", ours=b"l=01;i=ab;")),
-        (HOST + b";branch=x;i=ab", Via("UDP", "192.0.2.1", None, b"x", ours=b"i=ab;")),
-        (HOST + b";i=ab;l=01;branch=x", Via("UDP", "192.0.2.1", None, b"x", ours=b"l=01;i=ab;")),
+        (HOST + b";branch=x;l=0123abcd", Via("UDP", "192.0.2.1", None, b"x")),
+        (HOST + b";branch=x;l=01;t=09az", Via("UDP", "192.0.2.1", None, b"x", left=b"09az")),
+        (HOST + b";branch=x;l=01;t=09az;i=ab", Via("UDP", "192.0.2.1", None, b"x", left=b"09az", arrival=b"ab")),
+        (HOST + b";branch=x;l=01;i=ab", Via("UDP", "192.0.2.1", None, b"x", arrival=b"ab")),
+        (HOST + b";branch=x;i=ab", Via("UDP", "192.0.2.1", None, b"x", arrival=b"ab")),
+        (HOST + b";i=ab;T=AZ;l=01;branch=x", Via("UDP", "192.0.2.1", None, b"x", left=b"AZ", arrival=b"ab")),
         (HOST + b';x="a;branch=no";branch=x;ttl=16;maddr=224.2.0.1', Via("UDP", "192.0.2.1", None, b"x")),
         (b"SIP/2.0/UDP host.example.;branch=209%fz;alias", Via("UDP", "host.example.", None, b"209%fz")),
     ],
@@ -103,7 +105,7 @@ def test_what_is_no_via_is_refused(text: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("rest", [b"", b";l=0123abcd", b";i=ab", b";l=01;i=ab"])
+@pytest.mark.parametrize("rest", [b"", b";l=0123abcd", b";i=ab", b";l=01;t=z;i=ab", b";t="])
 @pytest.mark.parametrize(
     "shape",
     [

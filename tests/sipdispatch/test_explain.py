@@ -116,7 +116,7 @@ def test_the_first_usable_candidate_is_where_the_pipeline_sends_it(
     datagram = request(method, call_id=call_id, extra=("X-Account: blue",))
     chance = Chance(turn, drawn)
     account = explain(snapshot, datagram, PHONE, 0, names=names, chance=chance)
-    outcome = route(snapshot, datagram, PHONE, 0, names=names, recent=forget, chance=chance)
+    outcome = route(snapshot, datagram, PHONE, 0, names=names, recent=forget, chance=chance, now=0.0)
     assert account.outcome == outcome
     assert account.choice is not None
     assert len(account.choice.candidates) == 4
@@ -135,7 +135,7 @@ def test_the_first_usable_candidate_is_where_the_pipeline_sends_it(
 def test_every_torture_message_is_explained(path: Path, source: Address) -> None:
     datagram = path.read_bytes()
     account = ask(datagram, source)
-    assert account.outcome == route(SNAPSHOT, datagram, source, 0, names=names, recent=forget, chance=CHANCE)
+    assert account.outcome == route(SNAPSHOT, datagram, source, 0, names=names, recent=forget, chance=CHANCE, now=0.0)
     lines = told(account)
     assert lines["outcome"].startswith(("forwarded to ", "answered with ", "dropped"))
     assert all(character.isprintable() for line in lines.values() for character in line)
