@@ -157,8 +157,6 @@ class Monitor:
         if listed.word is not before.word:
             watched.word = None
             self._say_word(watched, listed.word, "list", now)
-        elif watched.word is listed.word:
-            watched.word = None
         if listed.verdict is not before.verdict and not target.probed:
             # Only the list can speak of what nobody probes.
             self._say_verdict(watched, Trend(listed.verdict), "list", now)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from health.board import Remembered, State, Verdict, Word
 from health.monitor import FAST_FOR_S, HOLD_S, MOST_AVOIDED_S, QUIET_S, Monitor
+from health.prober import MOST_AT_ONCE
 from health.target import Target
 from tests.health.farm import INACTIVE, REFUSED, WIRE_S, Reply, World, answer, target, world
 
@@ -361,6 +362,19 @@ def test_a_hold_and_an_avoidance_each_end_in_their_time() -> None:
     made.run(3.0)
     assert made.verdict() is Verdict.UP
     assert made.monitor.get_timer() == math.inf
+
+
+def test_many_holds_that_end_at_once_are_dealt_with_in_turns() -> None:
+    made, _ = world(*(target(number, probed=False) for number in range(1, 401)))
+    for number in range(1, 401):
+        made.monitor.refused(number, made.now)
+    made.changes()
+    made.now += HOLD_S
+    made.monitor.handle_timer(made.now)
+    assert len(made.changes()) == MOST_AT_ONCE
+    assert made.monitor.get_timer() <= made.now
+    made.turn()
+    assert len(made.changes()) == 400 - MOST_AT_ONCE
 
 
 def test_what_the_list_starts_inactive_and_nobody_probes_stays_so() -> None:
