@@ -80,19 +80,20 @@ class Farm:
     def _start(self, stack: contextlib.ExitStack) -> None:
         self._wire(stack.enter_context(Network()))
         self.ladder = stack.enter_context(Ladder(self.edge, self.directory))
+        self.asterisks = {
+            address: stack.enter_context(self._asterisk(address, host))
+            for address, host in zip(SERVERS, self._server_hosts, strict=True)
+        }
         self.proxy = stack.enter_context(
             Proxy(
                 self.layout.listen,
                 self.list_of(SERVERS),
                 directory=self.directory / "proxy",
                 settings='algorithm = "aor"',
+                probing=True,
                 namespace=self.edge,
             )
         )
-        self.asterisks = {
-            address: stack.enter_context(self._asterisk(address, host))
-            for address, host in zip(SERVERS, self._server_hosts, strict=True)
-        }
         self.phones = {user: stack.enter_context(self._phone(user)) for user in PHONES}
         for phone in self.phones.values():
             phone.wait_for("REGISTER_OK")

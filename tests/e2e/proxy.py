@@ -27,7 +27,8 @@ class Proxy:
     """A `sipdispatch proxy` on `listen` (`udp:127.0.0.10:6001`) with this dispatcher list, while the block is open.
 
     `settings` are further lines of its [proxy] section and whatever comes after it; without any the options of the
-    command line are used instead of a file.  `wrapper` is a command that becomes the proxy (`unshare ... --`).  Its
+    command line are used.  Only with `probing` does it ask its destinations whether they live, which a mere socket does
+    not answer.  `wrapper` is a command that becomes the proxy (`unshare ... --`).  Its
     list, its configuration and its state are in `directory`.  Leaving the block stops it and checks how it ended.
     """
 
@@ -38,6 +39,7 @@ class Proxy:
         *,
         directory: Path,
         settings: str = "",
+        probing: bool = False,
         namespace: Namespace | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
@@ -48,10 +50,16 @@ class Proxy:
         self._log_file = directory / "proxy.log"
         self._namespace = namespace
         self._listen = listen
+        self._after = "" if probing else "[health]\nenabled = false\n"
         self.write_list(list_text)
+        options = command(listen, self.list_file)
         if settings:
             self.write_config(settings)
-        self._argv = [*wrapper, *command(listen, self.list_file, config=self.config_file if settings else None)]
+            options = command(listen, self.list_file, config=self.config_file)
+        elif not probing:
+            _save(self.config_file, f"[proxy]\n{self._after}")
+            options += ["--config", str(self.config_file)]
+        self._argv = [*wrapper, *options]
         keep_secret(self.state)
 
     def __enter__(self) -> Self:
@@ -114,7 +122,7 @@ class Proxy:
     def write_config(self, settings: str) -> None:
         """Save sipdispatch.toml with these settings behind listen and list."""
         listen = ", ".join(f'"{address}"' for address in self._listen)
-        _save(self.config_file, f'[proxy]\nlisten = [{listen}]\nlist = "{self.list_file.name}"\n{settings}\n')
+        _save(self.config_file, f'[proxy]\nlisten = [{listen}]\nlist = "{self.list_file.name}"\n{settings}\n{self._after}')
 
     def reload(self) -> Mapping[str, Any]:
         """Ask for a reload with SIGHUP; the event that tells how it went."""

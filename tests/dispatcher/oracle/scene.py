@@ -71,7 +71,7 @@ class Scene:
                     [f"udp:{f'[{host}]' if ':' in host else host}:{port}" for host, port in OURS],
                     LIST,
                     directory=self.directory / "ours",
-                    settings='domains = ["pbx.example.com"]\n[health]\nenabled = false\n',  # the wire answers nobody
+                    settings='domains = ["pbx.example.com"]\n',
                     namespace=namespace,
                 )
             )
