@@ -7,6 +7,7 @@ from collections import defaultdict
 import attrs
 
 from dispatcher.outcome import DropReason, Refusal
+from health.latency import Histogram
 from health.sending import SendOutcome
 
 
@@ -30,5 +31,11 @@ class Counters:
     """Requests by the number of the destination that they went to."""
     replies: defaultdict[tuple[int, int], int] = attrs.field(factory=lambda: defaultdict(int))
     """Replies by (number of the destination, first digit of the status)."""
+    calls: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int))
+    """Initial INVITEs by the number of the destination that they were given to, retransmissions not counted."""
+    last_seen: dict[int, float] = attrs.field(factory=dict)
+    """When something last went to a destination or came from it, by number: seconds of the loop's clock."""
+    answer_times: defaultdict[int, Histogram] = attrs.field(factory=lambda: defaultdict(Histogram))
+    """How long the servers took to answer, by number."""
     lookups: int = 0
     """Names of next hops that had to be asked for."""

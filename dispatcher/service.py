@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -21,6 +21,7 @@ from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
 from health.errorqueue import SocketError
 from health.sending import SENT, receive, send
+from health.unanswered import Unanswered
 from sip.uri import Address
 
 BATCH = 64
@@ -34,6 +35,9 @@ MAX_WAITING = 1024
 
 MAX_LOOKUPS_A_REQUEST = 4
 """Route, Request-URI and what a changed answer adds: more is a peer's game."""
+
+SILENCE_CHECK_S = 0.25
+"""How often servers are looked for that do not answer."""
 
 _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))
 """What says that a destination cannot be reached; a packet that is too long for the way there does not."""
@@ -51,11 +55,23 @@ class NameService(Protocol):
         """Look a name up; () when it has no address, None when it could not be asked for now."""
 
 
+class Witness(Protocol):
+    """Who hears what the traffic tells of destinations, by number."""
+
+    def refused(self, number: int) -> None:
+        """Its server or its network has refused a request of ours (ICMP)."""
+
+    def unanswered(self, number: int) -> None:
+        """It has been sent requests for a while and has answered nothing."""
+
+    def unavailable(self, number: int, seconds: float) -> None:
+        """It has answered 503 and wants to be left alone for so long."""
+
+
 class Service:
     """Forwards between its listeners by its snapshot, which `swap` replaces at any moment.
 
-    `on_unreachable` hears of each destination (by number) whose server or network refused a datagram.  The listeners
-    stay the caller's to close.
+    The listeners stay the caller's to close.
     """
 
     def __init__(
@@ -66,7 +82,7 @@ class Service:
         names: NameService,
         recent: RecentChoices,
         rng: random.Random,
-        on_unreachable: Callable[[int], None] = lambda _number: None,
+        witness: Witness,
     ) -> None:
         self.snapshot = snapshot
         self.counters = Counters()
@@ -74,7 +90,8 @@ class Service:
         self._names = names
         self._recent = recent
         self._rng = rng
-        self._on_unreachable = on_unreachable
+        self._witness = witness
+        self._unanswered = Unanswered()
         self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
@@ -100,6 +117,7 @@ class Service:
                 async with trio.open_nursery() as readers:
                     for place in range(len(self._listeners)):
                         readers.start_soon(self._read, place)
+                    readers.start_soon(self._watch_for_silence)
                     task_status.started()
             for place in range(len(self._listeners)):
                 self._finish(place)
@@ -109,6 +127,13 @@ class Service:
         for _ in range(MAX_LAST_BATCHES):
             if not self._take_batch(place):  # a batch that is not full has met an error, and more may be behind it
                 break
+
+    async def _watch_for_silence(self) -> None:
+        """Say who takes requests and answers nothing."""
+        while True:
+            await trio.sleep(SILENCE_CHECK_S)
+            for number in self._unanswered.overdue(trio.current_time()):
+                self._witness.unanswered(number)
 
     async def _read(self, place: int) -> None:
         sock = self._listeners[place].sock
@@ -160,16 +185,35 @@ class Service:
         snapshot = self.snapshot
         if outcome.destination is not None:
             number = snapshot.numbers[outcome.destination]
+            self.counters.last_seen[number] = now
             if outcome.status:
-                self.counters.replies[number, outcome.status // 100] += 1
+                self._note_reply(outcome, number)
             else:
                 self.counters.requests[number] += 1
                 self._sent.remember(outcome.address, outcome.payload)
+                if outcome.expects_answer:
+                    self._unanswered.sent(number, now)
                 if outcome.remember is not None:
                     self._recent.remember(outcome.remember, number, now)
                     self._chance = Chance(self._chance.turn + 1, self._rng.getrandbits(64))
+                    if outcome.method == b"INVITE":
+                        self.counters.calls[number] += 1
         if self._send(outcome.payload, outcome.address, outcome.listener):
             self.counters.forwarded += 1
+
+    def _note_reply(self, outcome: Forward, number: int) -> None:
+        """What a reply tells of the server that it comes from."""
+        counters = self.counters
+        counters.replies[number, outcome.status // 100] += 1
+        latency = outcome.latency
+        if latency is not None:
+            counters.answer_times[number].observe(latency)
+        assert outcome.destination is not None  # noqa: S101 - the caller looked
+        snapshot = self.snapshot
+        for place in snapshot.places_at(snapshot.destinations[outcome.destination].address):
+            self._unanswered.answered(snapshot.numbers[place])  # whichever set asked: it is one server
+        if outcome.retry_after is not None:
+            self._witness.unavailable(number, outcome.retry_after)
 
     def _end(self, outcome: Reply | Drop, source: Address) -> None:
         if isinstance(outcome, Drop):
@@ -207,7 +251,7 @@ class Service:
             places = self.snapshot.places_at(error.address)
             if places and self._sent.was_sent(error.address, error.quoted):
                 for place in places:
-                    self._on_unreachable(self.snapshot.numbers[place])
+                    self._witness.refused(self.snapshot.numbers[place])
 
     def _wait_for_name(self, asked: Resolve, payload: bytes, source: Address, arrival: int, lookups: int) -> None:
         """Keep a request until its next hop's name is known; those behind it for the same name keep their order."""

@@ -95,7 +95,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
                 names=next_hops,
                 recent=RecentChoices(settings.recent_choices),
                 rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
-                on_unreachable=upkeep.vitals.refused,
+                witness=upkeep.vitals,
             )
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])

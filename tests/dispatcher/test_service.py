@@ -1,5 +1,6 @@
 """The loop over real sockets on loopback: what arrives is forwarded, answered or counted, and nothing waits for DNS."""
 
+import math
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +10,7 @@ import attrs
 import pytest
 import structlog.testing
 import trio
+import trio.testing
 
 from dispatcher.algorithm import DEFAULT
 from dispatcher.listener import Listener
@@ -20,6 +22,7 @@ from dispatcher.snapshot import Policy
 from dispatcher.sockets import open_listener
 from health.errorqueue import Origin, SocketError
 from health.sending import SendOutcome
+from health.unanswered import SILENCE_S
 from sip.message import Message
 from sip.uri import Address
 from tests.dispatcher.namespace import run_in_namespace
@@ -46,6 +49,24 @@ class Names:
 
 
 @attrs.define
+class Heard:
+    """A witness: what it was told, in order."""
+
+    refusing: list[int] = attrs.Factory(list)
+    silent: list[int] = attrs.Factory(list)
+    busy: list[tuple[int, float]] = attrs.Factory(list)
+
+    def refused(self, number: int) -> None:
+        self.refusing.append(number)
+
+    def unanswered(self, number: int) -> None:
+        self.silent.append(number)
+
+    def unavailable(self, number: int, seconds: float) -> None:
+        self.busy.append((number, seconds))
+
+
+@attrs.define
 class Bench:
     """A running service, one server that it dispatches to and one phone."""
 
@@ -53,7 +74,7 @@ class Bench:
     proxy: Address
     server: trio.socket.SocketType
     phone: trio.socket.SocketType
-    unreachable: list[int]
+    heard: Heard
 
     async def ask(self, payload: bytes) -> None:
         await self.phone.sendto(payload, self.proxy)
@@ -86,7 +107,7 @@ async def _from(sock: trio.socket.SocketType) -> tuple[bytes, Address]:
 async def running(names: Names | None = None, policy: Policy | None = None) -> AsyncIterator[Bench]:
     server, phone = await _udp(SERVER_HOST), await _udp("127.0.0.1")
     opened = open_listener(Listener("udp", ("127.0.0.1", 0)), receive_buffer_bytes=1 << 20, send_buffer_bytes=1 << 20)
-    unreachable: list[int] = []
+    heard = Heard()
     service = Service(
         [opened],
         make_snapshot(
@@ -95,13 +116,13 @@ async def running(names: Names | None = None, policy: Policy | None = None) -> A
         names=names or Names(),
         recent=RecentChoices(64),
         rng=random.Random(1),
-        on_unreachable=unreachable.append,
+        witness=heard,
     )
     with server, phone:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.serve)
-                yield Bench(service, opened.listener.address, server, phone, unreachable)
+                yield Bench(service, opened.listener.address, server, phone, heard)
                 nursery.cancel_scope.cancel()
         finally:
             opened.close()
@@ -119,6 +140,42 @@ async def test_a_request_goes_to_the_server_and_its_reply_back() -> None:
         assert (counters.received, counters.forwarded) == (2, 2)
         assert counters.requests == {1000: 1}
         assert counters.replies == {(1000, 2): 1}
+
+
+async def test_a_call_is_counted_once_and_its_server_by_how_fast_it_answers() -> None:
+    async with running() as bench:
+        for _ in range(2):
+            await bench.ask(request(via="127.0.0.1:9"))
+            payload, proxy = await _from(bench.server)
+            await bench.server.sendto(reply_to(Message.parse(payload), "100 Trying"), proxy)
+            await _from(bench.phone)
+        counters = bench.service.counters
+        assert counters.calls == {1000: 1}, "a retransmission is no call"
+        assert counters.answer_times[1000].count == 2
+        assert 0 < counters.last_seen[1000] <= trio.current_time()
+
+
+async def test_a_503_with_retry_after_is_heard() -> None:
+    async with running() as bench:
+        await bench.ask(request(via="127.0.0.1:9"))
+        payload, proxy = await _from(bench.server)
+        busy = reply_to(Message.parse(payload), "503 Service Unavailable")
+        await bench.server.sendto(busy.replace(b"\r\n\r\n", b"\r\nRetry-After: 7\r\n\r\n"), proxy)
+        await _from(bench.phone)
+        assert bench.heard.busy == [(1000, 7)]
+
+
+async def test_who_takes_requests_and_answers_nothing_is_heard_of_and_who_answers_is_not() -> None:
+    async with running() as bench:
+        await bench.ask(request(via="127.0.0.1:9"))
+        payload, proxy = await _from(bench.server)
+        assert bench.service._unanswered.next_overdue < math.inf
+        await bench.server.sendto(reply_to(Message.parse(payload)), proxy)
+        await _from(bench.phone)
+        assert bench.service._unanswered.next_overdue == math.inf
+        bench.service._unanswered.sent(1000, trio.current_time() - SILENCE_S)
+        with trio.fail_after(5):
+            await until(lambda: bench.heard.silent == [1000])
 
 
 async def test_answers_and_drops_are_counted_by_what_they_are() -> None:
@@ -153,6 +210,7 @@ async def test_stop_deals_with_what_the_kernel_holds_already() -> None:
             names=Names(),
             recent=RecentChoices(0),
             rng=random.Random(1),
+            witness=Heard(),
         )
         count = BATCH + 3
         for number in range(count):
@@ -228,8 +286,8 @@ async def test_a_port_without_a_server_is_reported_and_the_next_message_still_le
         await bench.ask(request(call_id="one"))
         await bench.ask(request(call_id="two"))
         with trio.fail_after(5):
-            await until(lambda: bool(bench.unreachable))
-        assert set(bench.unreachable) == {1000}
+            await until(lambda: bool(bench.heard.refusing))
+        assert set(bench.heard.refusing) == {1000}
         with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             await again.bind(address)
             await bench.ask(request(call_id="three"))
@@ -248,7 +306,7 @@ async def test_an_icmp_error_that_is_not_about_reaching_it_blames_no_destination
                 SocketError(address=("127.0.0.77", 1), errno=111, origin=Origin.ICMP),
             ]
         )
-        assert bench.unreachable == []
+        assert bench.heard.refusing == []
         assert bench.service.counters.network_errors == {90: 1, 111: 3}
 
 
@@ -264,7 +322,9 @@ async def test_a_datagram_that_the_kernel_does_not_take_is_counted() -> None:
 async def test_a_refusal_between_edges_is_logged_once_a_minute_and_source(
     method: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    service = Service([], make_snapshot(), names=Names(), recent=RecentChoices(0), rng=random.Random(1))
+    service = Service(
+        [], make_snapshot(), names=Names(), recent=RecentChoices(0), rng=random.Random(1), witness=Heard()
+    )
     with structlog.testing.capture_logs() as logged:
         service._log_refusal(("203.0.113.9", 5060))
         service._log_refusal(("203.0.113.9", 5061))
@@ -282,9 +342,9 @@ async def test_an_icmp_error_is_believed_only_if_it_quotes_a_request_that_was_se
         sent, _ = await _from(bench.server)
 
         def icmp(quoted: bytes) -> list[int]:
-            bench.unreachable.clear()
+            bench.heard.refusing.clear()
             bench.service._note_errors([SocketError(address=address, errno=111, origin=Origin.ICMP, quoted=quoted)])
-            return list(bench.unreachable)
+            return list(bench.heard.refusing)
 
         branch = sent.index(b"z9hG4bK") + 7
         assert icmp(sent) == [1000]
@@ -302,6 +362,7 @@ from dispatcher.recent import RecentChoices
 from dispatcher.resolver import Resolver
 from dispatcher.service import Service
 from dispatcher.sockets import open_listener
+from tests.dispatcher.test_service import Heard
 from tests.dispatcher.world import destination, make_snapshot, request
 
 COUNT = 120
@@ -309,14 +370,14 @@ GONE = ("{gone}", 5060)
 
 async def main():
     opened = open_listener(Listener("udp", ("{own}", 0)))
-    unreachable = []
+    heard = Heard()
     service = Service(
         [opened],
         make_snapshot(destination(GONE), listeners=(opened.listener,)),
         names=NextHops(Resolver()),
         recent=RecentChoices(0),
         rng=random.Random(1),
-        on_unreachable=unreachable.append,
+        witness=heard,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(service.serve)
@@ -325,10 +386,10 @@ async def main():
             for number in range(COUNT):
                 await phone.sendto(request(call_id=f"call-{{number}}"), opened.listener.address)
         with trio.move_on_after(20):
-            while not unreachable:
+            while not heard.refusing:
                 await trio.sleep(0.01)
         assert service.counters.forwarded == COUNT
-        print(sorted(set(unreachable)))
+        print(sorted(set(heard.refusing)))
         nursery.cancel_scope.cancel()
 
 trio.run(main)

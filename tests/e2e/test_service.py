@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def test_calls_outlive_a_killed_proxy_that_is_started_again_at_once(stage: Stage
     again = _exchange(stage, invites)
     byes = [_bye(invite, as_it_came) for invite, (_, as_it_came) in zip(invites, first, strict=True)]
     last = _exchange(stage, byes)
-    assert again == first
+    assert _timeless(again) == _timeless(first)
     assert [place for place, _ in last] == [place for place, _ in first]
     assert {place for place, _ in first} == {0, 1}
 
@@ -141,6 +142,11 @@ def test_a_burst_before_sigterm_is_finished(tmp_path: Path) -> None:
         arrived = [number_of(raw) for raw, _ in read_all(server)]
     assert last["received"] == count
     assert arrived == [*range(0, count, 4)]
+
+
+def _timeless(had: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Without the moment that each request left, which our Via tells."""
+    return [(place, re.sub(rb";t=[0-9a-z]{4}", b"", raw)) for place, raw in had]
 
 
 def _exchange(stage: Stage, requests: list[bytes]) -> list[tuple[int, bytes]]:
