@@ -39,6 +39,8 @@ class Kind(enum.Enum):
     RELATIVE_WEIGHT = "relative-weight"
     TIERS = "tiers"
     AOR = "aor"
+    LATENCY = "latency"
+    CALL_LOAD = "call-load"
 
 
 NUMBERS: Final = {
@@ -52,7 +54,9 @@ NUMBERS: Final = {
     7: Kind.HEADER,
     8: Kind.PRIORITY,
     9: Kind.WEIGHT,
+    10: Kind.CALL_LOAD,
     11: Kind.RELATIVE_WEIGHT,
+    13: Kind.LATENCY,
     15: Kind.TIERS,
 }
 """Kamailio's numbers (`aor` has none)."""
@@ -62,9 +66,9 @@ _RANKINGS = {
     Kind.TIERS: Ranking.TIERS,
     Kind.PRIORITY: Ranking.PRIORITY,
 }
-_SOFT = frozenset((Kind.ROUND_ROBIN, Kind.RANDOM, Kind.AUTH_USER, Kind.HEADER))
-"""The last two because CANCEL and the ACK to a failure need not carry what their INVITE was keyed on."""
-_NEEDS_PROBES = {"call-load": 10, "latency": 13}
+_SOFT = frozenset((Kind.ROUND_ROBIN, Kind.RANDOM, Kind.AUTH_USER, Kind.HEADER, Kind.LATENCY, Kind.CALL_LOAD))
+"""`auth-user` and `header` because CANCEL and the ACK to a failure need not carry what their INVITE was keyed on."""
+_NOT_IN_ORDER = frozenset((Kind.ROUND_ROBIN, Kind.LATENCY, Kind.CALL_LOAD))
 _NEVER = {
     12: "parallel (12) forks, which a stateless proxy must not do (RFC 3261 16.11)",
     14: "algorithm 14 changes with the list",
@@ -92,6 +96,13 @@ class Algorithm:
         init=False, eq=False, repr=False, default=attrs.Factory(lambda self: self.ranking.value, takes_self=True)
     )
     """The place of the ranking among a pool's tables: an enum's hash is too slow for every packet."""
+    in_order: bool = attrs.field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=attrs.Factory(lambda self: self.kind not in _NOT_IN_ORDER, takes_self=True),
+    )
+    """Whether the first usable destination in the order of the key is chosen, and nothing else is looked at."""
 
     @property
     def soft(self) -> bool:
@@ -127,9 +138,6 @@ def parse_algorithm(text: str) -> Algorithm:
 
 
 def _numbered(number: int) -> Kind:
-    for name, needs_probes in _NEEDS_PROBES.items():
-        if number == needs_probes:
-            raise _needs_probes(f"{name} ({number})")
     if number in _NEVER:
         raise ValueError(f"{_NEVER[number]}; {_ADVICE[number]}")
     if number not in NUMBERS:
@@ -138,8 +146,6 @@ def _numbered(number: int) -> Kind:
 
 
 def _named(word: str) -> Kind:
-    if word in _NEEDS_PROBES:
-        raise _needs_probes(word)
     try:
         return Kind(word)
     except ValueError:
@@ -147,7 +153,3 @@ def _named(word: str) -> Kind:
         close = get_close_matches(word.replace("_", "-"), names, n=1)
         advice = f"did you mean {close[0]}?" if close else f"write one of {', '.join(names)}"
         raise ValueError(f"{word[:_SHOWN] or 'nothing'} is not the name of an algorithm; {advice}") from None
-
-
-def _needs_probes(what: str) -> ValueError:
-    return ValueError(f"{what} needs health probes, not available yet; write weight")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import assert_never
 
@@ -13,7 +13,7 @@ from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.keyed import CHOICE, Key, digest
 from dispatcher.received import Received
 from dispatcher.rules import Rule, first_match
-from dispatcher.selection import choose, in_panic, sketch
+from dispatcher.selection import Pool, choose, in_panic, sketch
 from dispatcher.snapshot import Snapshot
 from sip.address import parse_name_addr
 from sip.errors import SipError
@@ -23,11 +23,14 @@ from sip.uri import Address, SipUri, parse_uri, unescape
 Recent = Callable[[int], int | None]
 """The table of recent choices: digest of the Call-ID -> number of the destination chosen, None when there is none."""
 
+Calls = Callable[[int], int]
+"""The calls of a destination that are going on, by its number."""
+
 _USERNAME = re.compile(rb'username[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^ \t,]+))', re.IGNORECASE)
 _FOLLOW_THEIR_INVITE = (b"ACK", b"CANCEL")
 _KEYED_ON_THE_CALLED = (Kind.AOR, Kind.REQUEST_URI, Kind.TO)
-_KEY_IS_KNOWN = (Kind.WEIGHT, *_KEYED_ON_THE_CALLED)
-"""By weight the key is the Call-ID, which is hashed already, and that of the called was made to look for its choice."""
+_KEY_IS_KNOWN = (Kind.WEIGHT, Kind.CALL_ID, Kind.LATENCY, Kind.CALL_LOAD, *_KEYED_ON_THE_CALLED)
+"""By these the key is the Call-ID, which is hashed already, and that of the called was made to look for its choice."""
 
 
 @attrs.frozen
@@ -55,6 +58,7 @@ def dispatch(
     uri: SipUri | None,
     recent: Recent,
     chance: Chance,
+    calls: Calls,
     named: int | None = None,
 ) -> Chosen | None:
     """Choose a destination for a request that is dispatched; None when no destination may have it.
@@ -95,12 +99,28 @@ def dispatch(
         return None
     if algorithm.kind not in _KEY_IS_KNOWN or method == b"REGISTER":
         key = choice_digest(snapshot, received, uri, algorithm, chance)
-    place = choose(pool, algorithm, key, chance.turn, snapshot.liveness[set_id])
+    liveness = snapshot.liveness[set_id]
+    place = choose_now(snapshot, pool, algorithm, key, chance.turn, liveness, calls)
     if place is None and snapshot.policy.no_destination is None:
-        place = choose(pool, algorithm, key, chance.turn, in_panic(snapshot.liveness[set_id]))
+        place = choose_now(snapshot, pool, algorithm, key, chance.turn, in_panic(liveness), calls)
     if place is None:
         return None
     return _chosen(snapshot, snapshot.starts[set_id] + place, remember)
+
+
+def choose_now(
+    snapshot: Snapshot, pool: Pool, algorithm: Algorithm, key: int, turn: int, liveness: bytes, calls: Calls
+) -> int | None:
+    """The index in the pool for new work, by what the snapshot knows; None when none is usable."""
+    if algorithm.in_order and not snapshot.ramp:  # nearly always
+        return choose(pool, algorithm, key, turn, liveness)
+    return choose(pool, algorithm, key, turn, liveness, *known_of(snapshot, pool.set_id, calls))
+
+
+def known_of(snapshot: Snapshot, set_id: int, calls: Calls) -> tuple[bytes, Sequence[float], Callable[[int], int]]:
+    """Ramp, latencies and calls of a set's destinations, as `choose` wants them."""
+    start, numbers = snapshot.starts[set_id], snapshot.numbers
+    return snapshot.ramp.get(set_id, b""), snapshot.latency.get(set_id, ()), lambda index: calls(numbers[start + index])
 
 
 def route_to(snapshot: Snapshot, received: Received, uri: SipUri | None) -> tuple[int, Algorithm]:
@@ -165,7 +185,7 @@ def choice_key(snapshot: Snapshot, received: Received, uri: SipUri | None, algor
             return message.value(algorithm.header.lower().encode()) or request.call_id
         case (
             Kind.CALL_ID | Kind.WEIGHT | Kind.RELATIVE_WEIGHT | Kind.TIERS
-            | Kind.PRIORITY | Kind.ROUND_ROBIN | Kind.RANDOM
+            | Kind.PRIORITY | Kind.ROUND_ROBIN | Kind.RANDOM | Kind.LATENCY | Kind.CALL_LOAD
         ):  # fmt: skip
             return request.call_id
         case _:  # pragma: no cover

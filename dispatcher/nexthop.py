@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from dispatcher.choice import Chance, Recent, dispatch
+from dispatcher.choice import Calls, Chance, Recent, dispatch
 from dispatcher.names import can_be_sent_to
 from dispatcher.nat import is_behind_nat
 from dispatcher.outcome import Refusal
@@ -40,14 +40,14 @@ class Hop:
 
 
 def next_hop(
-    snapshot: Snapshot, received: Received, routes: RouteSet, names: Names, recent: Recent, chance: Chance
+    snapshot: Snapshot, received: Received, routes: RouteSet, names: Names, recent: Recent, chance: Chance, calls: Calls
 ) -> Hop | Refusal:
     """The next hop of a request; raises NameNeeded when it hangs on a name that nobody has looked up yet."""
     if routes.claims is not None:
         return _by_token(snapshot, received, routes, names)
     if snapshot.is_core(received.source[0]):
-        return _from_core(snapshot, received, routes, names, recent, chance)
-    return _from_edge(snapshot, received, routes, recent, chance)
+        return _from_core(snapshot, received, routes, names, recent, chance, calls)
+    return _from_edge(snapshot, received, routes, recent, chance, calls)
 
 
 def _by_token(snapshot: Snapshot, received: Received, routes: RouteSet, names: Names) -> Hop | Refusal:
@@ -104,16 +104,16 @@ def _toward_edge(
 
 
 def _from_core(
-    snapshot: Snapshot, received: Received, routes: RouteSet, names: Names, recent: Recent, chance: Chance
+    snapshot: Snapshot, received: Received, routes: RouteSet, names: Names, recent: Recent, chance: Chance, calls: Calls
 ) -> Hop | Refusal:
     asked = None if routes.uris else names  # where a Route decides, the Request-URI need not be looked up
     if not routes.uris if routes.uri is None else is_ours(snapshot, routes.uri, asked):
-        return _dispatched(snapshot, received, routes, recent, chance)
+        return _dispatched(snapshot, received, routes, recent, chance, calls)
     address = _address_of(snapshot, routes, names)
     if address is None:
         return Refusal.TRANSPORT if _transport_missing(routes) else Refusal.UNRESOLVED
     if snapshot.own_listener(*address) is not None:
-        return _dispatched(snapshot, received, routes, recent, chance)
+        return _dispatched(snapshot, received, routes, recent, chance, calls)
     listener = snapshot.listener_outward(address[0], received.arrival)
     if listener is None:
         return Refusal.NO_LISTENER
@@ -124,10 +124,10 @@ def _from_core(
 
 
 def _from_edge(
-    snapshot: Snapshot, received: Received, routes: RouteSet, recent: Recent, chance: Chance
+    snapshot: Snapshot, received: Received, routes: RouteSet, recent: Recent, chance: Chance, calls: Calls
 ) -> Hop | Refusal:
     """A listed, usable destination that the Request-URI names, else dispatched; nothing is looked up for the edge."""
-    return _dispatched(snapshot, received, routes, recent, chance, destination_named(snapshot, routes.uri))
+    return _dispatched(snapshot, received, routes, recent, chance, calls, destination_named(snapshot, routes.uri))
 
 
 def destination_named(snapshot: Snapshot, uri: SipUri | None) -> int | None:
@@ -138,9 +138,15 @@ def destination_named(snapshot: Snapshot, uri: SipUri | None) -> int | None:
 
 
 def _dispatched(
-    snapshot: Snapshot, received: Received, routes: RouteSet, recent: Recent, chance: Chance, named: int | None = None
+    snapshot: Snapshot,
+    received: Received,
+    routes: RouteSet,
+    recent: Recent,
+    chance: Chance,
+    calls: Calls,
+    named: int | None = None,
 ) -> Hop | Refusal:
-    chosen = dispatch(snapshot, received, routes.uri, recent, chance, named)
+    chosen = dispatch(snapshot, received, routes.uri, recent, chance, calls, named)
     if chosen is None:
         return Refusal.NO_DESTINATION
     claims = _claims_from(received, chosen.address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispatcher.answers import ALLOW, answer, is_ack_to_us, refuse_malformed
 from dispatcher.callfact import of_request
-from dispatcher.choice import Chance, Recent
+from dispatcher.choice import Calls, Chance, Recent
 from dispatcher.nexthop import next_hop
 from dispatcher.outcome import Drop, DropReason, Forward, Outcome, Refusal, Resolve
 from dispatcher.passing import has_looped, loop_mark, pass_on
@@ -34,7 +34,7 @@ _REASONS = {
 }
 
 
-def route(
+def route(  # noqa: PLR0913 - all that the pipeline may know, by name
     snapshot: Snapshot,
     datagram: bytes,
     source: Address,
@@ -44,11 +44,13 @@ def route(
     recent: Recent,
     chance: Chance,
     now: float,
+    calls: Calls,
 ) -> Outcome:
     """Decide about one datagram that came from `source` to the listener at `arrival`; never raises.
 
     `names` knows the addresses of host names, `recent` the choices of the last minutes; a `Resolve` says which name is
-    to be looked up before the same datagram is routed again.  `now` is in seconds of any clock that goes on evenly.
+    to be looked up before the same datagram is routed again.  `now` is in seconds of any clock that goes on evenly,
+    `calls` counts the calls that each destination has, by its number.
     """
     try:
         message = Message.parse(datagram)
@@ -59,7 +61,7 @@ def route(
     try:
         request = read_request(message)
         received = receive(request, source, arrival, snapshot.policy.force_rport)
-        return _route_request(snapshot, received, names, recent, chance, now)
+        return _route_request(snapshot, received, names, recent, chance, now, calls)
     except SipError as error:
         return refuse_malformed(snapshot, datagram, error, source, arrival)
     except NameNeeded as name:
@@ -77,7 +79,7 @@ def _not_sip(snapshot: Snapshot, datagram: bytes, error: SipError, source: Addre
 
 
 def _route_request(
-    snapshot: Snapshot, received: Received, names: Names, recent: Recent, chance: Chance, now: float
+    snapshot: Snapshot, received: Received, names: Names, recent: Recent, chance: Chance, now: float, calls: Calls
 ) -> Outcome:
     request = received.request
     if request.max_forwards == 0:
@@ -94,7 +96,7 @@ def _route_request(
     mark = loop_mark(routes, from_core=from_core)
     if has_looped(snapshot, request, mark):
         return answer(snapshot, received, 482, Refusal.LOOP)
-    hop = next_hop(snapshot, received, routes, names, recent, chance)
+    hop = next_hop(snapshot, received, routes, names, recent, chance, calls)
     if isinstance(hop, Refusal):
         return _refuse(snapshot, received, hop)
     payload = pass_on(snapshot, received, routes, hop, mark, now)

@@ -10,18 +10,18 @@ Who shares, and how:
 - Weight 0 means no new work, ever.
 - A destination without a weight, in a set where others have one, has no share but is a last resort: it takes over, in
   equal shares, when nobody with a weight is usable.  (Kamailio gives it nothing or, as the last line, everything.)
+- A destination that has just come back may have a ramp: a byte that says how many of 256 keys it takes already.
+- `latency` compares the first two in the order of the key, `call-load` counts the calls of all.
 """
 
 from __future__ import annotations
 
-import enum
 import heapq
 import math
 import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
-from typing import assert_never
 
 import attrs
 
@@ -30,28 +30,32 @@ from dispatcher.algorithm import DEFAULT, Algorithm, Kind, Ranking, parse_algori
 from dispatcher.destination import Destination
 from dispatcher.keyed import CHOICE, DART, SCORE, Key, digest
 from dispatcher.slots import NONE, PLACES, Contender
-from health.board import NEW_WORK, State, Word, state
+from health.board import NEW_WORK, State, state
 
 __all__ = [
     "DEFAULT",
+    "FULL_SHARE",
     "Algorithm",
-    "Considered",
     "Kind",
     "Pool",
     "Ranking",
-    "Reason",
     "Table",
     "candidates",
     "choose",
     "everyone_up",
-    "explain",
     "first_candidate",
+    "has_room",
+    "idle",
     "in_panic",
+    "least_loaded",
     "make_pool",
     "parse_algorithm",
+    "ramp_place",
     "sketch",
     "slot_of",
+    "spared",
     "tabled",
+    "turns",
     "wanted",
 ]
 
@@ -60,6 +64,16 @@ Groups = tuple[tuple[Contender, ...], ...]
 HEAVIEST = 2**63 - 1
 """A greater weight counts as this."""
 
+FULL_SHARE = 255
+"""The ramp of a destination that takes every key of its own; a lower number is how many of 256 it takes."""
+
+QUICKER = 0.75
+"""Of the first one's latency: what the second must stay below to have the call."""
+QUICKER_S = 0.005
+"""And by how much.  Servers of one farm differ by less than that while they are well: there the weights decide, or all
+calls would go to the nearest one."""
+
+_RAMP_SHIFT = 48
 _SLOT_MASK = slots.SLOTS - 1
 _UNKNOWN = slots.view(b"\xff" * slots.TABLE_SIZE)
 _EVENT = struct.Struct("<QH")  # seed of the destination, slot
@@ -210,21 +224,51 @@ def _shares(levels: Sequence[Sequence[int]], weights: Sequence[int | None], seed
 # Choosing
 
 
+def idle(_index: int) -> int:
+    """The calls of a destination when nobody counts them."""
+    return 0
+
+
 def slot_of(key_digest: int) -> int:
     """The slot of a key, from the low 16 bits of its digest."""
     return key_digest & _SLOT_MASK
 
 
-def choose(pool: Pool, algorithm: Algorithm, key_digest: int, counter: int, liveness: Sequence[int]) -> int | None:
+def ramp_place(key_digest: int) -> int:
+    """Where a key stands in everybody's ramp, 0 to 255: eight bits that its slot has nothing to do with."""
+    return key_digest >> _RAMP_SHIFT & 0xFF
+
+
+def choose(
+    pool: Pool,
+    algorithm: Algorithm,
+    key_digest: int,
+    counter: int,
+    liveness: Sequence[int],
+    ramp: bytes = b"",
+    latency: Sequence[float] = (),
+    calls: Callable[[int], int] = idle,
+) -> int | None:
     """The index of the destination for new work, None when none is usable.
 
     `key_digest` is the 64-bit hash of what the algorithm is keyed on, any 64 random bits for `random`; `counter` counts
-    the choices by `round-robin` from 0 and is not looked at otherwise.
+    the choices by `round-robin` from 0 and is not looked at otherwise.  `ramp` and `latency` (seconds, 0.0 unknown)
+    have an item for each index or none at all; `calls` tells how many calls an index has, for `call-load` only.
+    Where nobody takes this key by their ramps, the ramps do not count.
     """
+    if ramp:
+        taking = spared(bytes(liveness), ramp, ramp_place(key_digest))
+        chosen = choose(pool, algorithm, key_digest, counter, taking, b"", latency, calls)
+        if chosen is not None:
+            return chosen
+    if algorithm.in_order:
+        index = first_candidate(pool, key_digest, liveness, algorithm.table)
+        return None if index < 0 else index
     if algorithm.kind is Kind.ROUND_ROBIN:
-        return next(_turns(pool, counter, liveness), None)
-    index = first_candidate(pool, key_digest, liveness, algorithm.table)
-    return None if index < 0 else index
+        return next(turns(pool, counter, liveness), None)
+    if algorithm.kind is Kind.LATENCY:
+        return _quicker_of_two(pool, key_digest, liveness, algorithm.table, latency)
+    return next(least_loaded(pool, key_digest, liveness, algorithm.table, calls), None)
 
 
 def first_candidate(pool: Pool, key_digest: int, liveness: Sequence[int], table: int = 0) -> int:
@@ -269,13 +313,22 @@ def in_panic(liveness: bytes) -> bytes:
     return bytes(State(state(code).word).code for code in liveness)
 
 
+@lru_cache(maxsize=512)
+def spared(liveness: bytes, ramp: bytes, place: int) -> bytes:
+    """The liveness without new work for those whose ramp has not reached this place (0 to 255) of a key."""
+    return bytes(
+        code & ~NEW_WORK if share <= place and share != FULL_SHARE else code
+        for code, share in zip(liveness, ramp, strict=True)
+    )
+
+
 def _first_hit(key: Key, contender: Contender, slot: int) -> float:
     """A time from the exponential distribution whose rate is the weight."""
     uniform = (digest(key, SCORE, _EVENT.pack(contender.seed, slot)) + 1) / _HASHES
     return -math.log(uniform) / contender.weight
 
 
-def _turns(pool: Pool, counter: int, liveness: Sequence[int]) -> Iterator[int]:
+def turns(pool: Pool, counter: int, liveness: Sequence[int]) -> Iterator[int]:
     """The usable destinations in the order of one turn of round-robin.
 
     Those who stand in for one that cannot take its turn rotate too, or its successor would do the work of two.
@@ -291,59 +344,55 @@ def _turns(pool: Pool, counter: int, liveness: Sequence[int]) -> Iterator[int]:
     yield from others[first:] + others[:first]
 
 
-# ------------------------------------------------------------------------------------------------------------------
-# Explaining
+def _quicker_of_two(
+    pool: Pool, key_digest: int, liveness: Sequence[int], table: int, latency: Sequence[float]
+) -> int | None:
+    """The power of two choices (Mitzenmacher, 1996): the better of two, for the best of all would have every call.
+
+    A last resort takes no part while somebody with a share is usable.
+    """
+    order = candidates(pool, key_digest, liveness, table)
+    first = next(order, None)
+    if first is None or not latency:
+        return first
+    second = next(order, None)
+    return second if second is not None and _is_quicker(pool, second, first, latency) else first
 
 
-class Reason(enum.Enum):
-    """What a choice makes of a destination; the value is a sentence's end for people."""
+def _is_quicker(pool: Pool, second: int, first: int, latency: Sequence[float]) -> bool:
+    """Whether the second of two candidates has the call because it answers clearly sooner.
 
-    CHOSEN = "takes it"
-    NEXT = "comes next when those before it cannot"
-    DOWN = "is down"
-    DRAINING = "is draining: no new work"
-    DISABLED = "is disabled"
-    NO_WEIGHT = "has weight 0: no new work"
-
-
-@attrs.frozen
-class Considered:
-    """One destination of the set and its part in a choice."""
-
-    index: int
-    reason: Reason
+    Where one of the two has not been measured nothing is compared: it gets the share of its weight, and is measured.
+    """
+    theirs, own = latency[second], latency[first]
+    if not theirs or not own or theirs >= own * QUICKER or own - theirs < QUICKER_S:
+        return False
+    entries = pool.destinations[first].entry, pool.destinations[second].entry
+    return (entries[0].weight is None) == (entries[1].weight is None)
 
 
-def explain(
-    pool: Pool, algorithm: Algorithm, key_digest: int, counter: int, liveness: Sequence[int]
-) -> Iterator[Considered]:
-    """Every destination of the set in the order in which `choose` looks at them, and why it is chosen or not."""
-    usable = _order(pool, algorithm, key_digest, counter, liveness)
-    everyone = list(_order(pool, algorithm, key_digest, counter, everyone_up(len(pool.destinations))))
-    reason = Reason.CHOSEN
-    for index in everyone:
-        if liveness[index] & NEW_WORK:
-            yield Considered(next(usable), reason)
-            reason = Reason.NEXT
-        else:
-            yield Considered(index, _refusal(state(liveness[index])))
-    for index in sorted(set(range(len(pool.destinations))) - set(everyone)):
-        yield Considered(index, Reason.NO_WEIGHT)
+def least_loaded(
+    pool: Pool, key_digest: int, liveness: Sequence[int], table: int, calls: Callable[[int], int]
+) -> Iterator[int]:
+    """Those who take new work and have room, the fewest calls for their weight first, equals in the order of the key.
+
+    Last resorts come after all others.  It costs a look at every destination of the set.
+    """
+    for group in pool.tables[table].groups:
+        loads: dict[float, list[int]] = {}
+        for contender in group:
+            index = contender.destination
+            if liveness[index] & NEW_WORK and has_room(pool, index, calls):
+                loads.setdefault(calls(index) / contender.weight, []).append(index)
+        for load in sorted(loads):
+            equals = set(loads[load])
+            if len(equals) == 1:
+                yield equals.pop()
+            else:
+                yield from (index for index in candidates(pool, key_digest, liveness, table) if index in equals)
 
 
-def _order(pool: Pool, algorithm: Algorithm, key_digest: int, counter: int, liveness: Sequence[int]) -> Iterator[int]:
-    if algorithm.kind is Kind.ROUND_ROBIN:
-        return _turns(pool, counter, liveness)
-    return candidates(pool, key_digest, liveness, algorithm.table)
-
-
-def _refusal(found: State) -> Reason:
-    """Why a destination in this state takes no new work."""
-    match found.word:
-        case Word.DISABLED:
-            return Reason.DISABLED
-        case Word.DRAINING:
-            return Reason.DRAINING
-        case Word.ENABLED:
-            return Reason.DOWN
-    assert_never(found.word)
+def has_room(pool: Pool, index: int, calls: Callable[[int], int]) -> bool:
+    """Whether a destination has fewer calls than its `maxload` allows."""
+    most = pool.destinations[index].entry.maxload
+    return not most or calls(index) < most

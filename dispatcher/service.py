@@ -16,6 +16,7 @@ from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
 from dispatcher.route import route
+from dispatcher.selection import idle
 from dispatcher.sent import SentBranches
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
@@ -167,6 +168,7 @@ class Service:
                 recent=lambda key: recent(key, now),
                 chance=self._chance,
                 now=now,
+                calls=idle,
             )
         except Exception:  # a mistake of ours costs one datagram, not the proxy
             self.counters.dropped[DropReason.INTERNAL] += 1

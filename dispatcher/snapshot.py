@@ -66,6 +66,10 @@ class Snapshot:
     """At least one destination takes new work."""
     numbers: tuple[int, ...]
     """What the table of recent choices knows each destination by."""
+    latency: Mapping[int, Sequence[float]] = attrs.field(factory=dict)
+    """Of each set, one for each destination in seconds, 0.0 where it is not known; a set that is missing knows none."""
+    ramp: Mapping[int, bytes] = attrs.field(factory=dict)
+    """Of each set in which somebody has just come back: how many of 256 keys each destination takes, 255 for all."""
     departed: Mapping[int, Destination] = attrs.field(factory=dict)
     """Destinations that the list has lost, by number: the ACK or CANCEL of a request under way follows them."""
 
@@ -153,11 +157,23 @@ class Snapshot:
         """The places of all destinations at an address: one for each set that lists it."""
         return self._at.get(address, ())
 
-    def with_liveness(self, liveness: Mapping[int, bytes], *, serving: bool) -> Snapshot:
-        """The same snapshot with other liveness; what is derived from the list is shared, not made again."""
+    def with_liveness(
+        self,
+        liveness: Mapping[int, bytes],
+        *,
+        serving: bool,
+        latency: Mapping[int, Sequence[float]] | None = None,
+        ramp: Mapping[int, bytes] | None = None,
+    ) -> Snapshot:
+        """The same snapshot with other liveness; what is derived from the list is shared, not made again.
+
+        `latency` and `ramp` are as before where they are None.
+        """
         other = copy.copy(self)
         object.__setattr__(other, "liveness", liveness)
         object.__setattr__(other, "serving", serving)
+        object.__setattr__(other, "latency", self.latency if latency is None else latency)
+        object.__setattr__(other, "ramp", self.ramp if ramp is None else ramp)
         return other
 
     def is_usable(self, place: int) -> bool:

@@ -76,6 +76,7 @@ def _ask(world: World, now: float = _NOW) -> Outcome:
         recent=world.lately,
         chance=Chance(1, 0x123456789ABCDEF),
         now=now,
+        calls=world.calls,
     )
 
 

@@ -87,8 +87,17 @@ WORLDS: tuple[Snapshot, ...] = (
             rules=(Rule(methods=frozenset((b"INVITE",)), user_prefixes=(b"8", b"+"), set_id=2),),
         ),
     ),
+    make_snapshot(
+        destination(SERVER_A, maxload=2), destination(SERVER_B, maxload=2), SERVER_C, ramp=bytes((255, 100, 0)),
+        policy=_policy(Algorithm(Kind.CALL_LOAD)),
+    ),
+    make_snapshot(
+        SERVER_A, SERVER_B, SERVER_C, latency=(0.3, 0.001, 0.0), ramp=bytes((10, 255, 255)),
+        policy=_policy(Algorithm(Kind.LATENCY)),
+    ),
 )  # fmt: skip
-"""Both families; some down; none serving; several listeners; panic; a lost server, two sets and a core network."""
+"""Both families; some down; none serving; several listeners; panic; a lost server, two sets and a core network; calls
+counted with a full server; latencies; somebody who has just come back in both of these."""
 
 
 @attrs.frozen
@@ -106,6 +115,10 @@ class World:
 
     def names(self, _host: str, _port: int | None, _transport: str) -> tuple[Address, ...] | None:
         return self.known
+
+    def calls(self, number: int) -> int:
+        """Some have calls, as many as the first ones may have at most."""
+        return number % 3
 
     def lately(self, _digest: int) -> int | None:
         return self.recent

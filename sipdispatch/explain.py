@@ -7,9 +7,9 @@ from ipaddress import ip_address
 
 import attrs
 
-from dispatcher import selection
+from dispatcher import considered
 from dispatcher.algorithm import Algorithm, Kind
-from dispatcher.choice import Chance, choice_digest, choice_key, route_to, rule_for
+from dispatcher.choice import Calls, Chance, choice_digest, choice_key, choose_now, known_of, route_to, rule_for
 from dispatcher.destination import Destination
 from dispatcher.nexthop import Hop, destination_named, goes_to_edge, next_hop
 from dispatcher.outcome import Drop, DropReason, Forward, Outcome, Refusal, Reply
@@ -17,6 +17,7 @@ from dispatcher.passing import has_looped, loop_mark
 from dispatcher.received import Received, receive
 from dispatcher.route import route
 from dispatcher.routeset import NameNeeded, RouteSet, take_routes, token_in
+from dispatcher.selection import idle, in_panic, slot_of
 from dispatcher.snapshot import Names, Snapshot
 from dispatcher.token import Claims
 from health.board import State, state
@@ -82,7 +83,7 @@ class Candidate:
 
     destination: Destination
     state: State
-    reason: selection.Reason
+    reason: considered.Reason
 
 
 @attrs.frozen(kw_only=True)
@@ -130,10 +131,19 @@ class Account:
 
 
 def explain(
-    snapshot: Snapshot, datagram: bytes, source: Address, arrival: int, *, names: Names, chance: Chance
+    snapshot: Snapshot,
+    datagram: bytes,
+    source: Address,
+    arrival: int,
+    *,
+    names: Names,
+    chance: Chance,
+    calls: Calls = idle,
 ) -> Account:
     """Account for what `route` decides about a datagram when the table of recent choices is empty; never raises."""
-    outcome = route(snapshot, datagram, source, arrival, names=names, recent=_nothing, chance=chance, now=0.0)
+    outcome = route(
+        snapshot, datagram, source, arrival, names=names, recent=_nothing, chance=chance, now=0.0, calls=calls
+    )
     account = Account(datagram=datagram, source=source, arrival=arrival, outcome=outcome)
     try:
         message = Message.parse(datagram)
@@ -149,7 +159,7 @@ def explain(
     try:
         routes = take_routes(snapshot, received.request, names if side.is_core else None)
         account = attrs.evolve(account, routes=_routes_seen(snapshot, received.request, routes), claims=routes.claims)
-        return _followed(snapshot, account, received, routes, names, chance)
+        return _followed(snapshot, account, received, routes, names, chance, calls)
     except SipError as error:
         return attrs.evolve(account, fault=error.reason)
     except NameNeeded:
@@ -191,7 +201,13 @@ def _read_own(snapshot: Snapshot, text: bytes, *, is_request_uri: bool = False) 
 
 
 def _followed(
-    snapshot: Snapshot, account: Account, received: Received, routes: RouteSet, names: Names, chance: Chance
+    snapshot: Snapshot,
+    account: Account,
+    received: Received,
+    routes: RouteSet,
+    names: Names,
+    chance: Chance,
+    calls: Calls,
 ) -> Account:
     """The account with what decided about the next hop; raises NameNeeded, SipError."""
     if isinstance(account.outcome, Reply) and account.outcome.refusal in (None, Refusal.NOT_SERVING):
@@ -199,7 +215,7 @@ def _followed(
     early = _early_refusal(snapshot, account, received, routes)
     if early is not None or _ends_early(account):
         return attrs.evolve(account, refusal=early)
-    hop = next_hop(snapshot, received, routes, names, _nothing, chance)
+    hop = next_hop(snapshot, received, routes, names, _nothing, chance, calls)
     named: Destination | None = None
     if routes.claims is not None:
         to_edge = goes_to_edge(routes.claims, received.request.from_tag)
@@ -212,7 +228,7 @@ def _followed(
             way = Way.NAMED if snapshot.is_usable(place) else Way.DISPATCHED
     else:
         way = Way.ONWARD
-    choice = _choice(snapshot, received, routes, chance) if way is Way.DISPATCHED else None
+    choice = _choice(snapshot, received, routes, chance, calls) if way is Way.DISPATCHED else None
     account = attrs.evolve(account, way=way, choice=choice, named=named)
     return attrs.evolve(account, hop=hop) if isinstance(hop, Hop) else attrs.evolve(account, refusal=hop)
 
@@ -232,7 +248,7 @@ def _ends_early(account: Account) -> bool:
     return isinstance(account.outcome, Drop) and account.outcome.reason is DropReason.ACK_TO_OUR_ANSWER
 
 
-def _choice(snapshot: Snapshot, received: Received, routes: RouteSet, chance: Chance) -> Choice:
+def _choice(snapshot: Snapshot, received: Received, routes: RouteSet, chance: Chance, calls: Calls) -> Choice:
     """What `dispatcher.choice.dispatch` asks, in its order."""
     set_id, algorithm = route_to(snapshot, received, routes.uri)
     rule = rule_for(snapshot, received, routes.uri) if snapshot.policy.rules else None
@@ -256,13 +272,16 @@ def _choice(snapshot: Snapshot, received: Received, routes: RouteSet, chance: Ch
     number = choice_digest(snapshot, received, routes.uri, used, chance)
     liveness = snapshot.liveness[set_id]
     panic = False
-    if snapshot.policy.no_destination is None and selection.choose(pool, used, number, chance.turn, liveness) is None:
-        panic, liveness = True, selection.in_panic(liveness)
+    if (
+        snapshot.policy.no_destination is None
+        and choose_now(snapshot, pool, used, number, chance.turn, liveness, calls) is None
+    ):
+        panic, liveness = True, in_panic(liveness)
     candidates = tuple(
         Candidate(pool.destinations[each.index], state(snapshot.liveness[set_id][each.index]), each.reason)
-        for each in selection.explain(pool, used, number, chance.turn, liveness)
+        for each in considered.explain(pool, used, number, chance.turn, liveness, *known_of(snapshot, set_id, calls))
     )
-    slot = selection.slot_of(number) if is_keyed else None
+    slot = slot_of(number) if is_keyed else None
     return attrs.evolve(choice, slot=slot, panic=panic, candidates=candidates)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from dispatcher.considered import Reason
 from dispatcher.outcome import Drop, Forward, Reply, Resolve
-from dispatcher.selection import Reason
 from dispatcher.snapshot import Snapshot
 from sip.uri import host_port
 from sipdispatch.explain import Account, Choice, RouteSeen, destination_of

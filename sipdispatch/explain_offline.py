@@ -30,7 +30,15 @@ from sipdispatch.proxy import expanded, fault_of, policy_of
 from sipdispatch.secret import SecretError
 from sipdispatch.upkeep import Upkeep, read_list
 
-_CALL_ID_KINDS = (Kind.CALL_ID, Kind.WEIGHT, Kind.RELATIVE_WEIGHT, Kind.TIERS, Kind.HEADER)
+_CALL_ID_KINDS = (
+    Kind.CALL_ID,
+    Kind.WEIGHT,
+    Kind.RELATIVE_WEIGHT,
+    Kind.TIERS,
+    Kind.HEADER,
+    Kind.LATENCY,
+    Kind.CALL_LOAD,
+)
 """Algorithms whose choice is another one with another Call-ID."""
 
 

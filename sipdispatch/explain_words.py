@@ -48,6 +48,8 @@ _KEYS: Final[Mapping[Kind, str]] = {
     Kind.WEIGHT: "the Call-ID",
     Kind.RELATIVE_WEIGHT: "the Call-ID",
     Kind.TIERS: "the Call-ID",
+    Kind.LATENCY: "the Call-ID, which names the two that are compared",
+    Kind.CALL_LOAD: "the Call-ID, which decides between equals",
     Kind.PRIORITY: "the Call-ID, which decides nothing here",
     Kind.FROM: "user and host of From",
     Kind.TO: "user and host of To",

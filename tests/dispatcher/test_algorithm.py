@@ -18,13 +18,15 @@ KAMAILIO = {
     "6": "random",
     "8": "priority",
     "9": "weight",
+    "10": "call-load",
     "11": "relative-weight",
+    "13": "latency",
     "15": "tiers",
 }
 
 EVERY_NAME = (
     "call-id, from, to, request-uri, round-robin, auth-user, random, header:NAME, priority, weight, relative-weight, "
-    "tiers, aor"
+    "tiers, aor, latency, call-load"
 )
 
 
@@ -72,10 +74,7 @@ def test_case_and_spaces_do_not_matter() -> None:
         ("header: ", "the header's name is missing; write header:NAME, as in header:X-Account"),
         ("header:a b", "a b is not the name of a header field; write header:NAME, as in header:X-Account"),
         ("weight:50", "weight takes nothing after a colon; write weight"),
-        ("call-load", "call-load needs health probes, not available yet; write weight"),
-        ("10", "call-load (10) needs health probes, not available yet; write weight"),
-        ("latency", "latency needs health probes, not available yet; write weight"),
-        ("13", "latency (13) needs health probes, not available yet; write weight"),
+        ("call_load", "call_load is not the name of an algorithm; did you mean call-load?"),
         ("12", "parallel (12) forks, which a stateless proxy must not do (RFC 3261 16.11); write weight"),
         ("14", "algorithm 14 changes with the list; write round-robin (4) or priority (8)"),
         ("64", "overload control (64) is not available; write round-robin (4)"),
@@ -98,6 +97,8 @@ def test_what_is_said_about_others(text: str, said: str) -> None:
         ("call-id", Ranking.WEIGHT),
         ("aor", Ranking.WEIGHT),
         ("round-robin", Ranking.WEIGHT),
+        ("latency", Ranking.WEIGHT),
+        ("call-load", Ranking.WEIGHT),
         ("relative-weight", Ranking.RELATIVE_WEIGHT),
         ("tiers", Ranking.TIERS),
         ("priority", Ranking.PRIORITY),
@@ -115,12 +116,15 @@ def test_soft_are_those_that_only_memory_keeps_together() -> None:
         Kind.RANDOM,
         Kind.AUTH_USER,
         Kind.HEADER,
+        Kind.LATENCY,
+        Kind.CALL_LOAD,
     }
 
 
 def test_a_register_is_keyed_where_turns_or_chance_would_part_challenge_and_answer() -> None:
     assert parse_algorithm("round-robin").for_register == Algorithm(Kind.AOR)
     assert parse_algorithm("random").for_register == Algorithm(Kind.AOR)
+    assert parse_algorithm("call-load").for_register == Algorithm(Kind.AOR)
     assert parse_algorithm("tiers").for_register == parse_algorithm("tiers")
 
 

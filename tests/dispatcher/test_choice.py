@@ -14,6 +14,7 @@ from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.received import Received, receive
 from dispatcher.rules import Rule
+from dispatcher.selection import idle
 from dispatcher.snapshot import Policy, Snapshot
 from dispatcher.user_pattern import compile_user_pattern
 from health.board import State, Verdict, Word
@@ -157,7 +158,7 @@ def test_a_number_is_the_key_of_a_telephone_uri(uri: str, expected: bytes) -> No
 def test_a_keyed_choice_needs_no_memory_and_no_chance(kind: Kind) -> None:
     world = snapshot(kind, "X-Account" if kind is Kind.HEADER else "")
     came = received(FULL)
-    found = {dispatch(world, came, came.request.uri, forget, Chance(turn, turn * 77)) for turn in range(20)}
+    found = {dispatch(world, came, came.request.uri, forget, Chance(turn, turn * 77), idle) for turn in range(20)}
     assert len(found) == 1
 
 
@@ -179,7 +180,7 @@ def test_round_robin_goes_round_and_random_does_not_hang_on_the_message() -> Non
     came = received(request())
     world = snapshot(Kind.RANDOM)
     numbers = (number * 0x9E3779B97F4A7C15 % 2**64 for number in range(200))
-    found = [dispatch(world, came, came.request.uri, forget, Chance(0, number)) for number in numbers]
+    found = [dispatch(world, came, came.request.uri, forget, Chance(0, number), idle) for number in numbers]
     assert {chosen.address for chosen in found if chosen} == set(SERVERS)
 
 
@@ -213,7 +214,8 @@ def test_chance_has_no_part_in_a_registration() -> None:
     came = received(request("REGISTER", "sip:192.0.2.1"))
     for kind in (Kind.RANDOM, Kind.ROUND_ROBIN):
         found = {
-            dispatch(snapshot(kind), came, came.request.uri, forget, Chance(turn, turn * 2**60)) for turn in range(16)
+            dispatch(snapshot(kind), came, came.request.uri, forget, Chance(turn, turn * 2**60), idle)
+            for turn in range(16)
         }
         assert len(found) == 1
 

@@ -13,18 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher import slots
-from dispatcher.algorithm import DEFAULT, Algorithm, Kind, Ranking, parse_algorithm
+from dispatcher.algorithm import Algorithm, Kind, Ranking, parse_algorithm
+from dispatcher.considered import Reason, explain
 from dispatcher.destination import Destination, Entry
 from dispatcher.keyed import CHOICE, derive, digest
 from dispatcher.selection import (
-    Considered,
     Groups,
     Pool,
-    Reason,
     candidates,
     choose,
     everyone_up,
-    explain,
     first_candidate,
     make_pool,
     sketch,
@@ -59,6 +57,7 @@ def destination(
     priority: int = 0,
     duid: str | None = None,
     uri: str | None = None,
+    maxload: int = 0,
 ) -> Destination:
     uri = uri or f"sip:10.0.{number >> 8}.{number & 255}"
     entry = Entry(
@@ -69,6 +68,7 @@ def destination(
         rweight=rweight,
         priority=priority,
         duid=duid,
+        maxload=maxload,
     )
     return Destination(entry=entry, address=(f"10.0.{number >> 8}.{number & 255}", 5060))
 
@@ -402,32 +402,6 @@ def test_nobody_is_chosen_from_an_empty_set() -> None:
 def test_a_set_has_no_more_destinations_than_an_index_can_name() -> None:
     with pytest.raises(ValueError, match="set 3 has 65536 destinations; a set has 65535 at most"):
         make_pool(3, weighted(1) * 65_536, KEY)
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Explaining
-
-
-def test_an_explanation_names_everybody_in_order() -> None:
-    pool = pool_of(weighted(50, 50, 50, 50, 0, None))
-    slot = next(slot for slot in range(slots.SLOTS) if list(candidates(pool, slot, everyone_up(6)))[:4] == [2, 0, 3, 1])
-    live = bytes([DRAINING, UP, DOWN, SUSPECT, UP, DISABLED])
-    assert list(explain(pool, DEFAULT, slot, 0, live)) == [
-        Considered(2, Reason.DOWN),
-        Considered(0, Reason.DRAINING),
-        Considered(3, Reason.CHOSEN),
-        Considered(1, Reason.NEXT),
-        Considered(5, Reason.DISABLED),
-        Considered(4, Reason.NO_WEIGHT),
-    ]
-
-
-def test_an_explanation_of_a_turn_begins_with_its_owner() -> None:
-    pool = sketch(1, weighted(None, None, None), KEY)
-    told = list(explain(pool, Algorithm(Kind.ROUND_ROBIN), 0, 1, bytes([UP, DOWN, UP])))
-    assert told[0] == Considered(1, Reason.DOWN)
-    assert told[1].reason is Reason.CHOSEN
-    assert told[1].index == choose(pool, Algorithm(Kind.ROUND_ROBIN), 0, 1, bytes([UP, DOWN, UP]))
 
 
 def test_the_slot_is_the_low_end_of_the_digest() -> None:

@@ -42,10 +42,12 @@ def make_snapshot(
     keys: tuple[bytes, ...] = (KEY,),
     policy: Policy | None = None,
     liveness: bytes | None = None,
+    latency: Sequence[float] = (),
+    ramp: bytes = b"",
     departed: dict[int, Destination] | None = None,
     serving: bool = True,
 ) -> Snapshot:
-    """A snapshot without slot tables (choices cost scores, the answers are sound)."""
+    """A snapshot without slot tables (choices cost scores, the answers are sound); what is known is of set 1."""
     everyone = [item if isinstance(item, Destination) else destination(item) for item in addresses]
     everyone.sort(key=lambda item: item.entry.set_id)
     sets: dict[int, list[Destination]] = {}
@@ -66,6 +68,8 @@ def make_snapshot(
         starts=starts,
         liveness=lives,
         serving=serving,
+        latency={1: latency} if latency else {},
+        ramp={1: ramp} if ramp else {},
         numbers=tuple(1000 + place for place in range(len(everyone))),
         departed=departed or {},
     )
@@ -90,6 +94,7 @@ class Node:
     memory: dict[int, int] = attrs.field(factory=dict)
     turn: int = 0
     now: float = 0.0
+    calls: dict[int, int] = attrs.field(factory=dict)
 
     def take(self, datagram: bytes, source: Address, arrival: int = 0) -> Outcome:
         outcome = route(
@@ -101,6 +106,7 @@ class Node:
             recent=self.memory.get,
             chance=Chance(self.turn, 0x123456789ABCDEF),
             now=self.now,
+            calls=lambda number: self.calls.get(number, 0),
         )
         if isinstance(outcome, Forward) and outcome.remember is not None and outcome.destination is not None:
             self.memory[outcome.remember] = self.snapshot.numbers[outcome.destination]

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.choice import Chance
+from dispatcher.considered import Reason
 from dispatcher.listener import Listener
 from dispatcher.nexthop import SERVED_TRANSPORTS
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.route import route
 from dispatcher.rules import Rule
-from dispatcher.selection import Reason
+from dispatcher.selection import idle
 from dispatcher.snapshot import Policy, Snapshot
 from health.board import State, Verdict, Word
 from sip.message import Message
@@ -116,7 +117,7 @@ def test_the_first_usable_candidate_is_where_the_pipeline_sends_it(
     datagram = request(method, call_id=call_id, extra=("X-Account: blue",))
     chance = Chance(turn, drawn)
     account = explain(snapshot, datagram, PHONE, 0, names=names, chance=chance)
-    outcome = route(snapshot, datagram, PHONE, 0, names=names, recent=forget, chance=chance, now=0.0)
+    outcome = route(snapshot, datagram, PHONE, 0, names=names, recent=forget, chance=chance, now=0.0, calls=idle)
     assert account.outcome == outcome
     assert account.choice is not None
     assert len(account.choice.candidates) == 4
@@ -135,7 +136,9 @@ def test_the_first_usable_candidate_is_where_the_pipeline_sends_it(
 def test_every_torture_message_is_explained(path: Path, source: Address) -> None:
     datagram = path.read_bytes()
     account = ask(datagram, source)
-    assert account.outcome == route(SNAPSHOT, datagram, source, 0, names=names, recent=forget, chance=CHANCE, now=0.0)
+    assert account.outcome == route(
+        SNAPSHOT, datagram, source, 0, names=names, recent=forget, chance=CHANCE, now=0.0, calls=idle
+    )
     lines = told(account)
     assert lines["outcome"].startswith(("forwarded to ", "answered with ", "dropped"))
     assert all(character.isprintable() for line in lines.values() for character in line)

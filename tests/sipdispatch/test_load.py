@@ -456,7 +456,8 @@ def test_mistakes_of_file_and_options_are_told_together_the_files_first(tmp_path
         'option --advertise: error: "" is not a port; write a port from 1 to 65535',
         (
             "option --algorithm: error: x is not the name of an algorithm; write one of call-id, from, to, request-uri,"
-            " round-robin, auth-user, random, header:NAME, priority, weight, relative-weight, tiers, aor"
+            " round-robin, auth-user, random, header:NAME, priority, weight, relative-weight, tiers, aor,"
+            " latency, call-load"
         ),
     ]
 
