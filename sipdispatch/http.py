@@ -15,7 +15,7 @@ import trio
 from sip.uri import Address, host_port
 from sipdispatch.errors import CommandError
 from sipdispatch.http_limits import Limits
-from sipdispatch.operations import Operations
+from sipdispatch.operations import Telling
 
 BACKLOG = 64
 """Connections that wait to be accepted."""
@@ -26,7 +26,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 async def serve_http(
     address: Address,
-    operations: Operations,
+    operations: Telling,
     *,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,

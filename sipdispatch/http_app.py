@@ -24,7 +24,7 @@ from sipdispatch.http_page import LAST_EVENTS, page
 from sipdispatch.http_slices import Sliced, accepts_gzip
 from sipdispatch.metrics import ProcessMetrics
 from sipdispatch.metrics_text import choose_format, pieces
-from sipdispatch.operations import OperationError, Operations
+from sipdispatch.operations import OperationError, Telling
 from sipdispatch.slices import gather
 
 FRESH_S = 0.25
@@ -45,7 +45,7 @@ _HEADERS = (
 )
 
 
-def make_app(operations: Operations, limits: Limits, *, fresh_s: float = FRESH_S) -> ASGIApp:
+def make_app(operations: Telling, limits: Limits, *, fresh_s: float = FRESH_S) -> ASGIApp:
     """The application, without the guard's care for whole connections that `http_connections` takes."""
     answers = _Answers(operations, limits, fresh_s)
     app = Starlette(
@@ -66,7 +66,7 @@ def make_app(operations: Operations, limits: Limits, *, fresh_s: float = FRESH_S
 
 
 class _Answers:
-    def __init__(self, operations: Operations, limits: Limits, fresh_s: float) -> None:
+    def __init__(self, operations: Telling, limits: Limits, fresh_s: float) -> None:
         self._operations = operations
         self._limits = limits
         self._fresh_s = fresh_s

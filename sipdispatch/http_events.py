@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sipdispatch.happening import Happening
-from sipdispatch.operations import Operations
+from sipdispatch.operations import Telling
 
 ALIVE_S = 15.0
 """A comment this often, so that what stands in between does not take the connection for dead."""
@@ -33,7 +33,7 @@ class Follow(Response):
 
     def __init__(
         self,
-        operations: Operations,
+        operations: Telling,
         set_id: int | None,
         last_seen: int | None,
         counted: Callable[[], AbstractContextManager[None]],

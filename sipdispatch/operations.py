@@ -42,6 +42,19 @@ class ReloadReport:
     problems: Sequence[Problem] = ()
 
 
+class Telling(Protocol):
+    """The running proxy, for those who only want to know."""
+
+    def facts(self) -> ProxyFacts:
+        """Everything that can be told, as of now."""
+
+    def history(self, set_id: int | None = None, name: str | None = None) -> Sequence[Happening]:
+        """The last happenings, oldest first, of a destination or of all."""
+
+    def follow(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Happening]]:
+        """Every happening from now on; a follower that is too slow loses some and sees a gap in `sequence`."""
+
+
 class Operations(Protocol):
     """The running proxy, for those who steer it.
 

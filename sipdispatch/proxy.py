@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from dispatcher.counters import Counters
-from dispatcher.destination import Entry
+from dispatcher.destination import Destination, Entry
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
 from dispatcher.listener import Listener
@@ -30,11 +30,13 @@ from dispatcher.snapshot import Policy
 from dispatcher.sockets import ListenError, OpenListener, open_listener
 from dispatcher.watch import signature, watch
 from dispatcher.wildcard import expand_wildcard
+from health.board import Change
 from health.sending import SendOutcome
 from sipdispatch import logs, secret, statefile
 from sipdispatch.config import Config, Proxy
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.load import load
+from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
 from sipdispatch.upkeep import Upkeep, read_list, tell
 from sipdispatch.version import packet_path, version_number
@@ -68,6 +70,15 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             log.warning(str(warning))
         resolver = Resolver()
         state_path = settings.state_dir / statefile.NAME
+        running = Running(
+            Identity.of(
+                listeners,
+                list_path=str(settings.list_path),
+                secret_fingerprint=secret.fingerprint(secrets[0]),
+                probing=config.sections.health.enabled,
+            )
+        )
+        audience = _Audience(running)
         upkeep = Upkeep(
             settings,
             policy_of(settings),
@@ -76,9 +87,9 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             ListNames(resolver),
             health=config.sections.health,
             kept=await trio.to_thread.run_sync(statefile.read, state_path),
-            tell=lambda _change, _destination: states.changed(),
+            audience=audience,
         )
-        states = StateFile(state_path, upkeep.kept)
+        states = audience.states = StateFile(state_path, upkeep.kept)
         next_hops = NextHops(resolver)
         async with trio.open_nursery() as nursery:
             changes = _Changes(config, upkeep, nursery)
@@ -97,6 +108,12 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
                 rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
                 witness=upkeep.vitals,
             )
+            running.begin(upkeep, service)
+            nursery.start_soon(running.look)
+            if config.sections.http is not None:
+                from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
+
+                await nursery.start(serve_http, config.sections.http.listen, running)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
@@ -127,6 +144,22 @@ async def _take_up(
     if entries is None or faults:
         raise CommandError.of(*faults)
     return secrets, listeners, entries, problems
+
+
+@attrs.define
+class _Audience:
+    """Who hears of what happens: those who ask the running proxy, and the file that outlives it."""
+
+    running: Running
+    states: StateFile | None = None
+
+    def changed(self, change: Change, destination: Destination) -> None:
+        self.running.changed(change, destination)
+        if self.states is not None:
+            self.states.changed()
+
+    def reloaded(self, text: str, *, done: bool) -> None:
+        self.running.reloaded(text, done=done)
 
 
 def _say_stopped(service: Service | None) -> None:

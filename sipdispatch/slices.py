@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import trio
 
 from sipdispatch.facts import ProxyFacts
-from sipdispatch.operations import Operations
+from sipdispatch.operations import Telling
 
 Result = TypeVar("Result")
 
@@ -60,7 +60,7 @@ class GathersInSteps(Protocol):
         """What `facts` returns, with a yield after every few destinations; of one list, if not of one moment."""
 
 
-async def gather(operations: Operations) -> ProxyFacts:
+async def gather(operations: Telling) -> ProxyFacts:
     """The facts, without keeping packets waiting where the operations know how."""
     if isinstance(operations, GathersInSteps):
         return await in_slices(operations.facts_in_steps())

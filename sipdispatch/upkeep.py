@@ -5,9 +5,11 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 import trio
@@ -39,8 +41,16 @@ from sipdispatch.vitals import avoided_of, states_of, target_of
 PUBLISH_S = 0.02
 """Between two snapshots of one list: when a whole rack dies, its servers do not make one each."""
 
-Tell = Callable[[Change, Destination], object]
-"""Who wants to hear of a change of word or verdict."""
+
+class Audience(Protocol):
+    """Who wants to hear of what happens."""
+
+    def changed(self, change: Change, destination: Destination) -> None:
+        """A word or a verdict has changed."""
+
+    def reloaded(self, text: str, *, done: bool) -> None:
+        """The list was read again: whether it is in force, and what it changed or why it was refused."""
+
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -61,7 +71,7 @@ class Upkeep:
         *,
         health: Health | None = None,
         kept: tuple[Kept, ...] = (),
-        tell: Tell = lambda _change, _destination: None,
+        audience: Audience | None = None,
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.service: Service | None = None
@@ -69,12 +79,13 @@ class Upkeep:
         self._settings = settings
         self._health = health or Health()
         self._kept = kept
-        self._tell = tell
+        self._audience = audience
         self._policy = policy
         self._keys = keys
         self._listeners = tuple(listeners)
         self._names = names
         self._entries: tuple[Entry, ...] = ()
+        self._fingerprint = ""
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}
         self._base: Snapshot | None = None
@@ -90,6 +101,11 @@ class Upkeep:
     def entries(self) -> tuple[Entry, ...]:
         """The list in force."""
         return self._entries
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits by which two nodes can tell that they have the same list in force."""
+        return self._fingerprint
 
     async def follow_list(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> None:
         """Use this list from now on: returns when its first snapshot is in force, then follows its names."""
@@ -128,36 +144,32 @@ class Upkeep:
         entries, problems = await read_list(path, self._settings)
         tell(problems)
         if entries is None:
-            log.error(
-                "the list was not reloaded; the old one stays in force",
-                path=str(path),
-                errors=sum(problem.severity == "error" for problem in problems),
-                hint=f"see: sipdispatch check {path}",
-            )
-            return False
+            errors = [str(problem) for problem in problems if problem.severity == "error"]
+            return self._refuse(errors[0], f"see: sipdispatch check {path}", len(errors))
         vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
         if vanished:
-            log.error(
-                "the list was not reloaded; the old one stays in force",
-                path=str(path),
-                errors=1,
-                hint=f"set {min(vanished)} is in use and has no destination any more: write flag 4 to take one out",
-            )
-            return False
+            why = f"set {min(vanished)} is in use and has no destination any more"
+            return self._refuse(why, f"{why}: write flag 4 to take one out")
         before, version = self._entries, self._version
         difference = diff_lists(before, entries)
         await self.follow_list(entries, nursery)
         if self._version == version:
             self._entries = before
-            log.error(
-                "the list was not reloaded; the old one stays in force",
-                path=str(path),
-                errors=1,
-                hint="put right what the line before says, then send SIGHUP",
+            return self._refuse(
+                "no snapshot of it can be made", "put right what the line before says, then send SIGHUP"
             )
-            return False
         log.info("the list was reloaded", path=str(path), change=str(difference), destinations=self._count())
+        if self._audience is not None:
+            self._audience.reloaded(str(difference), done=True)
         return True
+
+    def _refuse(self, why: str, hint: str, errors: int = 1) -> bool:
+        """Say that the list was not reloaded; False."""
+        path = str(self._settings.list_path)
+        log.error("the list was not reloaded; the old one stays in force", path=path, errors=errors, hint=hint)
+        if self._audience is not None:
+            self._audience.reloaded(why, done=False)
+        return False
 
     def kept(self) -> Iterator[Kept]:
         """What the next run should know of each destination."""
@@ -188,7 +200,8 @@ class Upkeep:
             log.warning("a destination is down", **facts)
         else:
             log.info("a destination has changed", before=change.before, after=change.after, **facts)
-        self._tell(change, destination)
+        if self._audience is not None:
+            self._audience.changed(change, destination)
 
     async def _rebuild(self, destinations: tuple[Destination, ...], problems: tuple[Problem, ...]) -> None:
         """A new snapshot over these destinations; the heavy part is done elsewhere than on the packet path."""
@@ -221,6 +234,7 @@ class Upkeep:
                     known=self._pools.values(),
                 )
                 numbers[set_id] = await trio.to_thread.run_sync(target_ids, members)
+            fingerprint = await trio.to_thread.run_sync(fingerprint_of, self._entries)
             targets, remembered = await trio.to_thread.run_sync(self._targets, pools, numbers)
             by_number = {target.number: destination for target, destination in targets}
             self._destinations |= by_number
@@ -228,6 +242,7 @@ class Upkeep:
                 [target for target, _ in targets], known=remembered, start=Verdict[self._health.start.upper()]
             )
             self._destinations, self._kept = by_number, ()
+            self._fingerprint = fingerprint
             self._note_departed(numbers)
             self._pools, self._numbers = pools, numbers
             self._version += 1
@@ -279,6 +294,15 @@ class Upkeep:
 
     def _count(self) -> int:
         return sum(map(len, self._numbers.values()))
+
+
+def fingerprint_of(entries: Iterable[Entry]) -> str:
+    """Of what the lines say, in their order; comments and spaces do not count."""
+    lines = (
+        f"{entry.set_id} {entry.uri} {entry.flags} {entry.priority} {sorted(entry.attributes.items())}"
+        for entry in entries
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
 
 
 async def read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:

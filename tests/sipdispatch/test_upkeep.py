@@ -10,18 +10,19 @@ import structlog.testing
 import trio
 
 from dispatcher.algorithm import DEFAULT
+from dispatcher.destination import Destination
 from dispatcher.listener import Listener
 from dispatcher.recent import LIFETIME
 from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
 from dispatcher.slots import TABLE_SIZE
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK, Word
+from health.board import NEW_WORK, Change, Word
 from health.monitor import HOLD_S
 from sipdispatch import statefile
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
-from sipdispatch.upkeep import PUBLISH_S, Tell, Upkeep, read_list
+from sipdispatch.upkeep import PUBLISH_S, Audience, Upkeep, read_list
 from tests.dispatcher.world import KEY
 
 VIP = Listener("udp", ("192.0.2.1", 5060))
@@ -66,7 +67,7 @@ class Kept:
 
 @asynccontextmanager
 async def keeping(
-    folder: Path, text: str = TWO, *, left: tuple[statefile.Kept, ...] = (), tell: Tell = lambda *_: None
+    folder: Path, text: str = TWO, *, left: tuple[statefile.Kept, ...] = (), audience: Audience | None = None
 ) -> AsyncIterator[Kept]:
     path = folder / "dispatcher.list"
     path.write_text(text)
@@ -82,7 +83,7 @@ async def keeping(
         ListNames(resolver),
         health=Health(enabled=False),
         kept=left,
-        tell=tell,
+        audience=audience,
     )
     entries, problems = await read_list(path, settings)
     assert entries is not None, problems
@@ -227,9 +228,34 @@ async def test_that_nobody_is_left_is_an_error_in_the_log_and_its_end_is_told(tm
 
 async def test_who_wants_to_hear_of_changes_is_told(tmp_path: Path) -> None:
     told: list[str] = []
-    async with keeping(tmp_path, tell=lambda change, item: told.append(f"{item.entry.uri} {change.after}")) as kept:
+
+    class Listening:
+        def changed(self, change: Change, destination: Destination) -> None:
+            told.append(f"{destination.entry.uri} {change.after}")
+
+        def reloaded(self, text: str, *, done: bool) -> None:
+            told.append(f"{text} {done}")
+
+    async with keeping(tmp_path, audience=Listening()) as kept:
         kept.upkeep.vitals.refused(kept.snapshot.numbers[0])
-    assert told == ["sip:192.0.2.11 down"]
+        await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
+        await kept.change("2 sip:192.0.2.14 0 0\n")
+        await kept.change("nonsense\n")
+    assert told[:3] == [
+        "sip:192.0.2.11 down",
+        "1 added True",
+        "set 1 is in use and has no destination any more False",
+    ]
+    assert "dispatcher.list:1:1: error:" in told[3]
+
+
+async def test_two_nodes_with_one_list_have_one_fingerprint(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        first = kept.upkeep.fingerprint
+        await kept.change("# of this node\n" + TWO)
+        assert kept.upkeep.fingerprint == first
+        await kept.change("1 sip:192.0.2.12 0 0\n")
+        assert kept.upkeep.fingerprint != first
 
 
 @pytest.mark.parametrize("text", ["", "2 sip:192.0.2.11 0 0\n"])

@@ -1,0 +1,258 @@
+"""What can be told of the proxy that runs in this process?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import attrs
+import trio
+
+from dispatcher.algorithm import Ranking
+from dispatcher.counters import Counters
+from dispatcher.destination import NO_PING, Destination
+from dispatcher.outcome import DropReason, Refusal
+from dispatcher.selection import Pool
+from dispatcher.service import Service
+from dispatcher.snapshot import Snapshot
+from dispatcher.sockets import OpenListener
+from health.board import NEW_WORK, Board, Change, Standing
+from health.latency import BUCKETS_S
+from health.latency import Histogram as Times
+from health.sending import SendOutcome
+from sip.uri import host_port
+from sipdispatch.chronicle import About, Chronicle
+from sipdispatch.facts import (
+    DestinationFacts,
+    Histogram,
+    ListenerFacts,
+    ProxyFacts,
+    ReloadFacts,
+    SetFacts,
+)
+from sipdispatch.happening import Happening
+from sipdispatch.rates import Rates
+from sipdispatch.upkeep import Upkeep
+from sipdispatch.version import packet_path, version_number
+
+LOOK_S = 1.0
+"""How often the counters are looked at for their rates."""
+STEP = 10
+"""Destinations in one step of the facts: about 0.1 ms."""
+
+_UNKNOWN = Counters()
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """What does not change while the process runs; `started` is Unix time."""
+
+    listeners: tuple[ListenerFacts, ...]
+    list_path: str
+    secret_fingerprint: str
+    started: float
+    probing: bool
+
+    @classmethod
+    def of(cls, opened: Sequence[OpenListener], *, list_path: str, secret_fingerprint: str, probing: bool) -> Identity:
+        """With the listeners as they are open, and started now."""
+        listeners = tuple(
+            ListenerFacts(
+                address=str(one.listener),
+                advertised=host_port(one.listener.advertised),
+                receive_buffer=one.receive_buffer_bytes,
+            )
+            for one in opened
+        )
+        return cls(
+            listeners=listeners,
+            list_path=list_path,
+            secret_fingerprint=secret_fingerprint,
+            started=time.time(),
+            probing=probing,
+        )
+
+
+class Running:
+    """The facts, the happenings and who wants to hear of them."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.chronicle = Chronicle()
+        self._identity = identity
+        self._upkeep: Upkeep | None = None
+        self._service: Service | None = None
+        self._reloaded: ReloadFacts | None = None
+        self._messages: Rates[int] = Rates()
+        self._calls: Rates[int] = Rates()
+
+    def begin(self, upkeep: Upkeep, service: Service) -> None:
+        """From now on it is this proxy that is told of."""
+        self._upkeep, self._service = upkeep, service
+
+    async def look(self) -> None:
+        """Look at the counters now and then, for their rates; never returns."""
+        while True:
+            counters = self._counters
+            messages = Counter(counters.requests)
+            for (number, _), count in counters.replies.items():
+                messages[number] += count
+            now = trio.current_time()
+            self._messages.look(messages, now)
+            self._calls.look(dict(counters.calls), now)
+            await trio.sleep(LOOK_S)
+
+    # What happens
+
+    def changed(self, change: Change, destination: Destination) -> None:
+        """A word or a verdict has changed."""
+        about = About(
+            set_id=destination.entry.set_id,
+            uri=destination.entry.uri,
+            address=host_port(destination.address),
+            number=change.number,
+        )
+        self.chronicle.record(change.what, change.before, change.after, change.cause, time.time(), about=about)
+
+    def reloaded(self, text: str, *, done: bool) -> None:
+        """The list was read again: whether it is in force, and what it changed or why it was refused."""
+        now = time.time()
+        self._reloaded = ReloadFacts(at=now, done=done, text=text)
+        self.chronicle.record("list", "", "reloaded" if done else "refused", text, now)
+
+    def history(self, set_id: int | None = None, name: str | None = None) -> Sequence[Happening]:
+        """The last happenings, oldest first, of all, of a set, or of a destination by its URI or its `host:port`."""
+        if set_id is None and name is None:
+            return self.chronicle.history()
+        numbers = {each.number for each in self.chronicle.history() if _is_about(each, set_id, name)} - {0}
+        found = {each.sequence: each for number in numbers for each in self.chronicle.history(number)}
+        return tuple(found[sequence] for sequence in sorted(found))
+
+    def follow(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Happening]]:
+        """Every happening from now on; a follower that is too slow loses some and sees a gap in `sequence`."""
+        return self.chronicle.follow()
+
+    # The facts
+
+    @property
+    def _counters(self) -> Counters:
+        return _UNKNOWN if self._service is None else self._service.counters
+
+    def facts(self) -> ProxyFacts:
+        """Everything that can be told, as of now; with 2,000 destinations that takes some 15 ms."""
+        steps = self.facts_in_steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                whole: ProxyFacts = end.value
+                return whole
+
+    def facts_in_steps(self) -> Generator[None, None, ProxyFacts]:
+        """The same, with a yield after every few destinations; of one list, if not of one moment."""
+        assert self._upkeep is not None  # noqa: S101 - whoever asks has been started after `begin`
+        snapshot = self._upkeep.snapshot
+        assert snapshot is not None  # noqa: S101 - the proxy forwards
+        board = self._upkeep.vitals.board()
+        sets = []
+        for set_id, pool in snapshot.pools.items():
+            sets.append((yield from self._set(snapshot, set_id, pool, board)))
+        counters, identity = self._counters, self._identity
+        return ProxyFacts(
+            version=version_number(),
+            packet_path=packet_path(),
+            pid=os.getpid(),
+            started=identity.started,
+            now=time.time(),
+            listeners=identity.listeners,
+            list_path=identity.list_path,
+            list_fingerprint=self._upkeep.fingerprint,
+            secret_fingerprint=identity.secret_fingerprint,
+            snapshot_version=snapshot.version,
+            serving=snapshot.serving,
+            reload=self._reloaded,
+            sets=tuple(sets),
+            received=counters.received,
+            received_bytes=counters.received_bytes,
+            forwarded=counters.forwarded,
+            lookups=counters.lookups,
+            answered={str(status): count for status, count in sorted(counters.answered.items())},
+            refused={refusal.value: counters.refused.get(refusal, 0) for refusal in Refusal},
+            dropped={reason.label: counters.dropped.get(reason, 0) for reason in DropReason},
+            unsent={outcome.label: counters.unsent.get(outcome, 0) for outcome in SendOutcome},
+            network_errors={
+                errno.errorcode.get(number, str(number)): count for number, count in counters.network_errors.items()
+            },
+        )
+
+    def _set(self, snapshot: Snapshot, set_id: int, pool: Pool, board: Board) -> Generator[None, None, SetFacts]:
+        start = snapshot.starts[set_id]
+        shares = shares_of(pool, snapshot.liveness[set_id])
+        found = []
+        for place, destination in enumerate(pool.destinations):
+            number = snapshot.numbers[start + place]
+            standing = board.standings.get(number)
+            if standing is not None:
+                found.append(self._destination(number, destination, standing, shares.get(place, 0.0)))
+            if not place % STEP:
+                yield
+        return SetFacts(set_id=set_id, algorithm=str(snapshot.policy.algorithm), destinations=tuple(found))
+
+    def _destination(self, number: int, destination: Destination, standing: Standing, share: float) -> DestinationFacts:
+        counters, entry = self._counters, destination.entry
+        ago = time.time() - trio.current_time()
+        seen = counters.last_seen.get(number)
+        probed = self._identity.probing and not entry.flags & NO_PING
+        return DestinationFacts(
+            number=number,
+            set_id=entry.set_id,
+            uri=entry.uri,
+            address=destination.address,
+            word=standing.state.word,
+            verdict=standing.state.verdict,
+            letters=standing.state.letters(probed=probed),
+            since=standing.since + ago,
+            cause=standing.cause,
+            weight=entry.weight,
+            priority=entry.priority,
+            share=share,
+            attributes=entry.attributes,
+            requests=counters.requests.get(number, 0),
+            replies={digit: counters.replies.get((number, digit), 0) for digit in range(1, 7)},
+            calls_begun=counters.calls.get(number, 0),
+            calls_active=0,
+            last_seen=None if seen is None else seen + ago,
+            messages_per_second=self._messages.of(number),
+            calls_per_second=self._calls.of(number),
+            probes=standing.probes,
+            probe_failures=standing.failures,
+            rtt=standing.rtt,
+            latency=standing.latency,
+            answer_times=_histogram(counters.answer_times.get(number)),
+        )
+
+
+def _is_about(happening: Happening, set_id: int | None, name: str | None) -> bool:
+    return (set_id is None or happening.set_id == set_id) and (
+        name is None or name in (happening.uri, happening.address)
+    )
+
+
+def shares_of(pool: Pool, liveness: bytes) -> dict[int, float]:
+    """The part of the set's new work that each of its destinations (by place) gets by weight now."""
+    for group in pool.tables[Ranking.WEIGHT.value].groups:
+        taking = [contender for contender in group if liveness[contender.destination] & NEW_WORK]
+        if taking:
+            whole = sum(contender.weight for contender in taking)
+            return {contender.destination: contender.weight / whole for contender in taking}
+    return {}
+
+
+def _histogram(times: Times | None) -> Histogram:
+    times = times or Times()
+    cumulative = times.cumulative()
+    counts = tuple(count - before for before, count in zip((0, *cumulative), cumulative, strict=False))
+    return Histogram(bounds=BUCKETS_S, counts=counts, total=times.total)
