@@ -1,0 +1,58 @@
+"""Which set does a person mean who names a destination and no set?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sip.errors import SipError
+from sip.uri import host_port, parse_uri
+from sipdispatch.facts import DestinationFacts
+from sipdispatch.operations import OperationError, Operations
+from sipdispatch.slices import Slices, gather
+
+ALL: Final = "all"
+"""Names every destination of a set."""
+
+
+async def find_set(operations: Operations, set_id: int | None, name: str) -> int:
+    """The set itself where one is given, else the only one that has such a destination; raises OperationError."""
+    if set_id is not None:
+        return set_id
+    facts = await gather(operations)
+    known = [one.set_id for one in facts.sets]
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise OperationError("the list is empty", facts.list_path, "write destinations into it")
+    sought = spelling(name)
+    slices = Slices()
+    found: list[int] = []
+    for destination in facts.destinations:
+        if name == ALL or is_called(destination, name, sought):
+            found.append(destination.set_id)
+        if slices.over:
+            await slices.turn()
+    where = sorted(set(found))
+    if not where:
+        raise OperationError(f"no destination is called {name}", "all sets", "see sipdispatch ds list")
+    if len(where) > 1:
+        sets = ", ".join(map(str, where))
+        raise OperationError(f"{name} is in several sets: {sets}", "all sets", "say which set: --set NUMBER")
+    return where[0]
+
+
+def is_called(destination: DestinationFacts, name: str, sought: tuple[str, int, str] | None) -> bool:
+    """Whether this is a name of the destination: its URI however spelled (`sought`), its address, its duid."""
+    if name in (destination.uri, host_port(destination.address), destination.attributes.get("duid")):
+        return True
+    return sought is not None and sought == spelling(destination.uri)
+
+
+def spelling(uri: str) -> tuple[str, int, str] | None:
+    """Host, port and transport of a URI as values; None for what is no SIP URI."""
+    try:
+        target = parse_uri(uri.encode())
+    except SipError:
+        return None
+    port = target.default_port if target.port is None else target.port
+    return target.host.removesuffix("."), port, target.transport

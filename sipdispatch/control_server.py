@@ -1,0 +1,160 @@
+"""Who may connect to the control socket, and how many at once?"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import structlog
+import trio
+
+from sipdispatch.control_connection import Connection, Limits
+from sipdispatch.control_socket import ControlSocket
+from sipdispatch.jsonrpc import failure_text, refuse
+from sipdispatch.operations import Operations
+
+TOO_MANY: Final = 503
+"""The code of the error for a client that finds no room."""
+SAID_S: Final = 60.0
+"""Between two lines of the log about the same."""
+_PAUSE_S: Final = 0.1
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_CREDENTIALS: Final = struct.Struct("3i")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@attrs.frozen
+class Peer:
+    """The process at the other end when it connected (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+
+    def __str__(self) -> str:
+        """The user by number: a name may have to be asked for over the network."""
+        return f"uid {self.uid}, pid {self.pid}"
+
+
+def peer_of(connected: trio.socket.SocketType) -> Peer:
+    """Whom a connected unix socket leads to."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return Peer(pid, uid)
+
+
+def runs_the_proxy(peer: Peer) -> bool:
+    """Whether it is root or the user of this process, who has places of its own."""
+    return peer.uid in (0, os.geteuid())
+
+
+async def serve_control(
+    opened: ControlSocket,
+    operations: Operations,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    has_reserve: Callable[[Peer], bool] = runs_the_proxy,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve clients until cancelled, and take the socket away then.  Nothing that a client does ends it."""
+    listening = trio.socket.from_stdlib_socket(opened.listening)
+    doorway = _Doorway(operations, limits, has_reserve)
+    try:
+        async with trio.open_nursery() as nursery:
+            log.info("control is served", path=str(opened.path))
+            task_status.started()
+            while True:
+                await doorway.admit(await _accept(listening), nursery)
+    finally:
+        opened.close()
+
+
+async def _accept(listening: trio.socket.SocketType) -> trio.socket.SocketType:
+    said_at = float("-inf")
+    while True:
+        try:
+            return (await listening.accept())[0]
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                await trio.lowlevel.checkpoint()
+                continue
+            if trio.current_time() - said_at >= SAID_S:
+                said_at = trio.current_time()
+                log.warning("control clients cannot be accepted", reason=error.strerror)
+            await trio.sleep(_PAUSE_S)
+
+
+class _Doorway:
+    """The clients that are there, and the decision about the next one."""
+
+    def __init__(self, operations: Operations, limits: Limits, has_reserve: Callable[[Peer], bool]) -> None:
+        self._operations = operations
+        self._limits = limits
+        self._has_reserve = has_reserve
+        self._there: dict[Connection, bool] = {}
+        self._refused = 0
+        self._said_at = float("-inf")
+
+    async def admit(self, connected: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        """Serve the client beside all others, or tell it that there is no room."""
+        try:
+            peer = peer_of(connected)
+            stream = trio.SocketStream(connected)
+        except OSError:  # gone already
+            connected.close()
+            return
+        reserved = self._has_reserve(peer)
+        if not self._has_room(reserved=reserved) and not self._make_room():
+            await self._refuse(stream, peer)
+            return
+        connection = Connection(stream, self._operations, by=f"control: {peer}", limits=self._limits)
+        self._there[connection] = reserved
+        nursery.start_soon(self._serve, connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        except Exception:  # a mistake of ours costs a connection, not the proxy
+            log.exception("a control connection failed by a mistake in this program; please report it")
+        finally:
+            self._there.pop(connection, None)
+
+    def _has_room(self, *, reserved: bool) -> bool:
+        """Those with a reserve use it first, and the places of all after it."""
+        limits = self._limits
+        if reserved:
+            return len(self._there) < limits.clients + limits.reserved
+        with_reserve = sum(self._there.values())
+        return len(self._there) - min(with_reserve, limits.reserved) < limits.clients
+
+    def _make_room(self) -> bool:
+        """Leave the client that has been of no use for longest, if it is for long enough."""
+        candidates = [connection for connection, reserved in self._there.items() if not reserved]
+        oldest = min(candidates, key=lambda connection: connection.idle_since, default=None)
+        if oldest is None or trio.current_time() - oldest.idle_since < self._limits.idle:
+            return False
+        oldest.leave()
+        del self._there[oldest]
+        return True
+
+    async def _refuse(self, stream: trio.SocketStream, peer: Peer) -> None:
+        self._refused += 1
+        if trio.current_time() - self._said_at >= SAID_S:
+            self._said_at = trio.current_time()
+            log.warning("control clients are refused: too many are there", there=len(self._there), uid=peer.uid)
+        failure = refuse(
+            TOO_MANY,
+            "Too Many Clients",
+            f"{len(self._there)} clients are connected, and there is no room for another",
+            "see who they are: ss -xp; end some, or try again",
+            where="the control socket",
+        )
+        with trio.move_on_after(self._limits.watch), contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(failure_text(failure).encode() + b"\n")
+        await trio.aclose_forcefully(stream)
