@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
-from dispatcher.algorithm import Algorithm, Ranking
+from dispatcher.algorithm import Algorithm, Kind, Ranking
 from dispatcher.destination import DISABLED, INACTIVE, Destination
 from dispatcher.listener import Listener
-from dispatcher.selection import Pool
+from dispatcher.selection import FULL_SHARE, Pool
 from dispatcher.snapshot import Policy, Snapshot
 from health.board import NEW_WORK, State, Verdict, Word
+
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
 def by_set(destinations: Iterable[Destination]) -> dict[int, tuple[Destination, ...]]:
@@ -21,14 +25,19 @@ def by_set(destinations: Iterable[Destination]) -> dict[int, tuple[Destination, 
     return {set_id: tuple(sets[set_id]) for set_id in sorted(sets)}
 
 
-def rankings_of(policy: Policy, set_id: int) -> frozenset[Ranking]:
-    """The orders in which a set may be asked for, by the policy's own algorithm and by its rules."""
+def algorithms_of(policy: Policy, set_id: int) -> frozenset[Algorithm]:
+    """The ways in which a set may be asked for, by the policy's own algorithm and by its rules."""
     asked: list[tuple[int, Algorithm]] = [(policy.default_set, policy.algorithm)]
     asked += [
         (policy.default_set if rule.set_id is None else rule.set_id, rule.algorithm or policy.algorithm)
         for rule in policy.rules
     ]
-    return frozenset(algorithm.ranking for own, algorithm in asked if own == set_id)
+    return frozenset(algorithm for own, algorithm in asked if own == set_id)
+
+
+def rankings_of(policy: Policy, set_id: int) -> frozenset[Ranking]:
+    """The orders that those algorithms need."""
+    return frozenset(algorithm.ranking for algorithm in algorithms_of(policy, set_id))
 
 
 def state_of(destination: Destination) -> State:
@@ -75,13 +84,23 @@ def assemble(
     )
 
 
-def with_states(snapshot: Snapshot, states: Mapping[int, State], avoided: Collection[int] = ()) -> Snapshot:
+def with_states(
+    snapshot: Snapshot,
+    states: Mapping[int, State],
+    avoided: Collection[int] = (),
+    *,
+    latency: Mapping[int, float] = _NOTHING,
+    ramp: Mapping[int, int] = _NOTHING,
+) -> Snapshot:
     """The snapshot with these states, by number; who has none keeps that of the list.
 
-    Those who are `avoided` have asked for no new work: they get none while somebody else in their set takes any.  What
-    is derived from the list is shared with the given snapshot.
+    Those who are `avoided` have asked for no new work: they get none while somebody else in their set takes any.  Of
+    `latency` (seconds) and `ramp` (keys of 256, `dispatcher.slowstart`), whoever is missing has none.  What is derived
+    from the list is shared with the given snapshot.
     """
     liveness: dict[int, bytes] = {}
+    latencies: dict[int, tuple[float, ...]] = {}
+    ramps: dict[int, bytes] = {}
     for set_id, pool in snapshot.pools.items():
         start = snapshot.starts[set_id]
         numbers = snapshot.numbers[start : start + len(pool.destinations)]
@@ -90,16 +109,31 @@ def with_states(snapshot: Snapshot, states: Mapping[int, State], avoided: Collec
             for number, code in zip(numbers, snapshot.liveness[set_id], strict=True)
         )
         if avoided:
-            spared = bytearray(codes)
-            for place, number in enumerate(numbers):
-                if number in avoided:
-                    spared[place] &= ~NEW_WORK
-            if any(code & NEW_WORK for code in spared):
-                codes = spared
+            _spare(snapshot.policy, pool, codes, [place for place, number in enumerate(numbers) if number in avoided])
         liveness[set_id] = bytes(codes)
-    if liveness == snapshot.liveness:
+        if latency and any(used.kind is Kind.LATENCY for used in algorithms_of(snapshot.policy, set_id)):
+            latencies[set_id] = tuple(latency.get(number, 0.0) for number in numbers)
+        if ramp:
+            shares = bytes(ramp.get(number, FULL_SHARE) for number in numbers)
+            if shares.count(FULL_SHARE) < len(shares):
+                ramps[set_id] = shares
+    if (liveness, latencies, ramps) == (snapshot.liveness, snapshot.latency, snapshot.ramp):
         return snapshot
-    return snapshot.with_liveness(liveness, serving=is_serving(snapshot.policy, snapshot.pools, liveness))
+    serving = is_serving(snapshot.policy, snapshot.pools, liveness)
+    return snapshot.with_liveness(liveness, serving=serving, latency=latencies, ramp=ramps)
+
+
+def _spare(policy: Policy, pool: Pool, codes: bytearray, places: Sequence[int]) -> None:
+    """Take new work from those at these places, if others of the set take it by every algorithm that is asked for."""
+    spared = bytearray(codes)
+    for place in places:
+        spared[place] &= ~NEW_WORK
+    workers = (
+        {contender.destination for group in pool.tables[ranking.value].groups for contender in group}
+        for ranking in rankings_of(policy, pool.set_id) or Ranking
+    )
+    if all(any(spared[index] & NEW_WORK for index in members) for members in workers):
+        codes[:] = spared
 
 
 @lru_cache(maxsize=16)

@@ -1,5 +1,6 @@
 """List, policy and what is known of the destinations become one snapshot."""
 
+import attrs
 import pytest
 
 from dispatcher.algorithm import DEFAULT, Ranking, parse_algorithm
@@ -82,6 +83,37 @@ def test_who_asks_for_no_new_work_gets_none_while_others_take_it() -> None:
     assert snapshot.liveness[1][0] & OLD_WORK
     assert snapshot.liveness[2] == whole.liveness[2], "nobody else is in that set"
     assert with_states(whole, {12: DOWN}, avoided=(11,)).liveness[1][0] & NEW_WORK, "nobody else lives"
+
+
+def test_who_never_takes_new_work_is_nobody_to_leave_it_to() -> None:
+    whole = build(destination(SERVER_A, weight=50), destination(SERVER_B, weight=0))
+    assert with_states(whole, {}, avoided=(11,)) is whole
+    assert with_states(whole, {}, avoided=(12,)).liveness[1][0] & NEW_WORK
+    last_resort = build(destination(SERVER_A, weight=50), destination(SERVER_B))
+    assert not with_states(last_resort, {}, avoided=(11,)).liveness[1][0] & NEW_WORK
+    rules = (Rule(algorithm=parse_algorithm("relative-weight")),)
+    members = destination(SERVER_A, weight=1, rweight=1), destination(SERVER_B, weight=1, rweight=0)
+    both = build(*members, policy=Policy(algorithm=DEFAULT, rules=rules))
+    assert with_states(both, {}, avoided=(11,)) is both, "by rweight the other one takes nothing"
+
+
+def test_latencies_are_kept_for_sets_that_choose_by_them() -> None:
+    policy = Policy(algorithm=DEFAULT, rules=(Rule(set_id=2, algorithm=parse_algorithm("latency")),))
+    whole = build(destination(SERVER_A), *(destination(each, set_id=2) for each in (SERVER_A, SERVER_B)), policy=policy)
+    snapshot = with_states(whole, {}, latency={11: 0.1, 22: 0.2})
+    assert snapshot.latency == {2: (0.0, 0.2)}
+    assert (snapshot.liveness, snapshot.ramp) == (whole.liveness, {})
+    assert with_states(snapshot, {}).latency == {}
+    assert with_states(whole, {}, latency={11: 0.1}) == attrs.evolve(whole, latency={2: (0.0, 0.0)})
+
+
+def test_ramps_are_kept_where_somebody_has_one() -> None:
+    whole = build(destination(SERVER_A), destination(SERVER_B), destination(SERVER_A, set_id=2))
+    snapshot = with_states(whole, {}, ramp={12: 9, 21: 255})
+    assert snapshot.ramp == {1: bytes((255, 9))}
+    assert snapshot.serving
+    assert snapshot.by_number is whole.by_number
+    assert with_states(whole, {}, ramp={11: 255, 99: 3}) is whole
 
 
 def test_it_serves_only_by_sets_that_are_in_use_and_destinations_with_a_weight() -> None:
