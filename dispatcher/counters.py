@@ -31,8 +31,6 @@ class Counters:
     """Requests by the number of the destination that they went to."""
     replies: defaultdict[tuple[int, int], int] = attrs.field(factory=lambda: defaultdict(int))
     """Replies by (number of the destination, first digit of the status)."""
-    calls: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int))
-    """Initial INVITEs by the number of the destination that they were given to, retransmissions not counted."""
     last_seen: dict[int, float] = attrs.field(factory=dict)
     """When something last went to a destination or came from it, by number: seconds of the loop's clock."""
     answer_times: defaultdict[int, Histogram] = attrs.field(factory=lambda: defaultdict(Histogram))

@@ -10,13 +10,13 @@ from typing import Protocol
 import structlog
 import trio
 
+from dispatcher.callload import CallTable
 from dispatcher.choice import Chance
 from dispatcher.counters import Counters
 from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
 from dispatcher.route import route
-from dispatcher.selection import idle
 from dispatcher.sent import SentBranches
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
@@ -87,6 +87,7 @@ class Service:
     ) -> None:
         self.snapshot = snapshot
         self.counters = Counters()
+        self.calls = CallTable(recent.entries)
         self._listeners = tuple(listeners)
         self._names = names
         self._recent = recent
@@ -168,7 +169,7 @@ class Service:
                 recent=lambda key: recent(key, now),
                 chance=self._chance,
                 now=now,
-                calls=idle,
+                calls=self.calls.active,
             )
         except Exception:  # a mistake of ours costs one datagram, not the proxy
             self.counters.dropped[DropReason.INTERNAL] += 1
@@ -185,8 +186,10 @@ class Service:
     def _forward(self, outcome: Forward, now: float) -> None:
         """Pass on.  A choice is remembered even if the kernel does not take the datagram."""
         snapshot = self.snapshot
-        if outcome.destination is not None:
-            number = snapshot.numbers[outcome.destination]
+        number = None if outcome.destination is None else snapshot.numbers[outcome.destination]
+        if outcome.call is not None:
+            self.calls.note(outcome.call, number, now)
+        if number is not None:
             self.counters.last_seen[number] = now
             if outcome.status:
                 self._note_reply(outcome, number)
@@ -198,8 +201,6 @@ class Service:
                 if outcome.remember is not None:
                     self._recent.remember(outcome.remember, number, now)
                     self._chance = Chance(self._chance.turn + 1, self._rng.getrandbits(64))
-                    if outcome.method == b"INVITE":
-                        self.counters.calls[number] += 1
         if self._send(outcome.payload, outcome.address, outcome.listener):
             self.counters.forwarded += 1
 

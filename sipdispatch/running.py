@@ -102,8 +102,16 @@ class Running:
                 messages[number] += count
             now = trio.current_time()
             self._messages.look(messages, now)
-            self._calls.look(dict(counters.calls), now)
+            self._calls.look(self._begun(), now)
             await trio.sleep(LOOK_S)
+
+    def _begun(self) -> dict[int, int]:
+        """The calls of each destination since the start; those whose time is over are let go on the way."""
+        if self._service is None:
+            return {}
+        calls = self._service.calls
+        calls.expire(trio.current_time())
+        return {number: calls.begun(number) for number in self._service.snapshot.numbers}
 
     # What happens
 
@@ -222,8 +230,8 @@ class Running:
             attributes=entry.attributes,
             requests=counters.requests.get(number, 0),
             replies={digit: counters.replies.get((number, digit), 0) for digit in range(1, 7)},
-            calls_begun=counters.calls.get(number, 0),
-            calls_active=0,
+            calls_begun=0 if self._service is None else self._service.calls.begun(number),
+            calls_active=0 if self._service is None else self._service.calls.active(number),
             last_seen=None if seen is None else seen + ago,
             messages_per_second=self._messages.of(number),
             calls_per_second=self._calls.of(number),

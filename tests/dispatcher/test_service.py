@@ -150,7 +150,11 @@ async def test_a_call_is_counted_once_and_its_server_by_how_fast_it_answers() ->
             await bench.server.sendto(reply_to(Message.parse(payload), "100 Trying"), proxy)
             await _from(bench.phone)
         counters = bench.service.counters
-        assert counters.calls == {1000: 1}, "a retransmission is no call"
+        assert bench.service.calls.begun(1000) == 1, "a retransmission is no call"
+        assert bench.service.calls.active(1000) == 1
+        await bench.server.sendto(reply_to(Message.parse(payload), "486 Busy Here"), proxy)
+        await _from(bench.phone)
+        assert bench.service.calls.active(1000) == 0
         assert counters.answer_times[1000].count == 2
         assert 0 < counters.last_seen[1000] <= trio.current_time()
 

@@ -92,6 +92,7 @@ async def test_http_tells_of_calls_and_of_who_answered_them(tmp_path: Path) -> N
         (one,) = (await stage.get("/api/v1/destinations")).json()["sets"]
         (told,) = one["destinations"]
         assert (told["requests"], told["calls_begun"], told["replies"]["1xx"]) == (1, 1, 1)
+        assert told["calls_active"] == 1
         assert (told["weight"], told["share"], told["letters"], told["state"]) == (3, 1.0, "AX", "up")
         assert sum(told["answer_times"]["counts"]) == 1
         assert 0 <= status["now"] - told["last_seen"] < 30
