@@ -6,6 +6,7 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from dispatcher.algorithm import Kind
 from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_states
 from dispatcher.destination import Destination, Entry
 from dispatcher.listdiff import diff_lists
@@ -36,10 +38,12 @@ from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
 from sipdispatch.preflight import find_misfits
 from sipdispatch.statefile import Kept, known
-from sipdispatch.vitals import avoided_of, states_of, target_of
+from sipdispatch.vitals import avoided_of, latencies_of, ramps_of, states_of, target_of
 
 PUBLISH_S = 0.02
 """Between two snapshots of one list: when a whole rack dies, its servers do not make one each."""
+LOOK_S = 0.5
+"""How old a latency or the share of a slow start may be."""
 
 
 class Audience(Protocol):
@@ -91,6 +95,12 @@ class Upkeep:
         self._base: Snapshot | None = None
         self._destinations: dict[int, Destination] = {}
         self._board_changed = trio.Event()
+        self._ramping = False
+        self._chooses_by_latency = any(
+            algorithm.kind is Kind.LATENCY
+            for algorithm in (policy.algorithm, *(rule.algorithm for rule in policy.rules))
+            if algorithm is not None
+        )
         self._departed: dict[int, tuple[Destination, float]] = {}
         self._version = 0
         self._following: trio.CancelScope | None = None
@@ -179,9 +189,13 @@ class Upkeep:
                 yield Kept.of(destination, remembered[number])
 
     async def follow_board(self) -> None:
-        """Let those who choose know what is known of the destinations; never returns."""
+        """Let those who choose know what is known of the destinations; never returns.
+
+        Latencies, and the shares of those who start slowly, change all the time: they are looked at now and then.
+        """
         while True:
-            await self._board_changed.wait()
+            with trio.move_on_after(LOOK_S if self._chooses_by_latency or self._ramping else math.inf):
+                await self._board_changed.wait()
             self._publish()
             await trio.sleep(PUBLISH_S)
 
@@ -284,7 +298,18 @@ class Upkeep:
             return
         self._board_changed = trio.Event()
         board = self.vitals.board()
-        before, self.snapshot = self.snapshot, with_states(self._base, states_of(board), avoided_of(board))
+        ramps = ramps_of(board, trio.current_time(), self._health.slow_start)
+        self._ramping = bool(ramps)
+        before, self.snapshot = (
+            self.snapshot,
+            with_states(
+                self._base,
+                states_of(board),
+                avoided_of(board),
+                latency=latencies_of(board) if self._chooses_by_latency else {},
+                ramp=ramps,
+            ),
+        )
         if self.service is not None:
             self.service.swap(self.snapshot)
         if self.snapshot.serving and before is not None and not before.serving:

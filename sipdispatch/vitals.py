@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from dispatcher.assemble import state_of
 from dispatcher.destination import NO_PING, Destination
+from dispatcher.selection import FULL_SHARE
+from dispatcher.slowstart import ramp_of
 from health.board import Board, State
 from health.target import Target
 from sip.errors import SipError
@@ -67,3 +69,16 @@ def states_of(board: Board) -> dict[int, State]:
 def avoided_of(board: Board) -> frozenset[int]:
     """Who has asked for no new work (503 with Retry-After)."""
     return frozenset(number for number, standing in board.standings.items() if standing.avoided_until)
+
+
+def latencies_of(board: Board) -> dict[int, float]:
+    """Seconds that probes of each took lately; who has not answered yet is missing."""
+    return {number: each.latency for number, each in board.standings.items() if each.latency is not None}
+
+
+def ramps_of(board: Board, now: float, slow_start: float) -> dict[int, int]:
+    """The share, of 256, of each that has come back less than `slow_start` seconds ago."""
+    if not slow_start:
+        return {}
+    ramps = {number: ramp_of(each.back_since, now, slow_start) for number, each in board.standings.items()}
+    return {number: ramp for number, ramp in ramps.items() if ramp != FULL_SHARE}

@@ -9,20 +9,21 @@ import pytest
 import structlog.testing
 import trio
 
-from dispatcher.algorithm import DEFAULT
+from dispatcher.algorithm import parse_algorithm
 from dispatcher.destination import Destination
 from dispatcher.listener import Listener
 from dispatcher.recent import LIFETIME
 from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
+from dispatcher.selection import FULL_SHARE
 from dispatcher.slots import TABLE_SIZE
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK, Change, Word
+from health.board import NEW_WORK, Board, Change, Word
 from health.monitor import HOLD_S
 from sipdispatch import statefile
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
-from sipdispatch.upkeep import PUBLISH_S, Audience, Upkeep, read_list
+from sipdispatch.upkeep import LOOK_S, PUBLISH_S, Audience, Upkeep, read_list
 from tests.dispatcher.world import KEY
 
 VIP = Listener("udp", ("192.0.2.1", 5060))
@@ -67,7 +68,13 @@ class Kept:
 
 @asynccontextmanager
 async def keeping(
-    folder: Path, text: str = TWO, *, left: tuple[statefile.Kept, ...] = (), audience: Audience | None = None
+    folder: Path,
+    text: str = TWO,
+    *,
+    left: tuple[statefile.Kept, ...] = (),
+    audience: Audience | None = None,
+    health: Health | None = None,
+    algorithm: str = "weight",
 ) -> AsyncIterator[Kept]:
     path = folder / "dispatcher.list"
     path.write_text(text)
@@ -77,11 +84,11 @@ async def keeping(
     resolver = Resolver(hosts=hosts, nameservers=[("127.0.0.1", 9)], timeout_s=0.1)
     upkeep = Upkeep(
         settings,
-        Policy(algorithm=DEFAULT),
+        Policy(algorithm=parse_algorithm(algorithm)),
         (KEY,),
         [VIP],
         ListNames(resolver),
-        health=Health(enabled=False),
+        health=health or Health(enabled=False),
         kept=left,
         audience=audience,
     )
@@ -247,6 +254,32 @@ async def test_who_wants_to_hear_of_changes_is_told(tmp_path: Path) -> None:
         "set 1 is in use and has no destination any more False",
     ]
     assert "dispatcher.list:1:1: error:" in told[3]
+
+
+async def test_who_comes_back_begins_slowly(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with keeping(tmp_path, health=Health(enabled=False, slow_start=10.0)) as kept:
+        kept.nursery.start_soon(kept.upkeep.follow_board)
+        await kept.nursery.start(kept.upkeep.vitals.serve)
+        kept.upkeep.vitals.refused(kept.snapshot.numbers[0])
+        await trio.sleep(HOLD_S + 5)
+        half = kept.snapshot.ramp[1]
+        assert 64 < half[0] < 192
+        assert half[1] == FULL_SHARE
+        await trio.sleep(6)
+        assert not kept.snapshot.ramp
+
+
+async def test_latencies_are_looked_at_only_where_they_are_chosen_by(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, wanted in (("latency", {1: (0.25, 0.25)}), ("weight", {})):
+        async with keeping(tmp_path, algorithm=name) as kept:
+            kept.nursery.start_soon(kept.upkeep.follow_board)
+            board = kept.upkeep.vitals.board()
+            known = {number: attrs.evolve(each, latency=0.25) for number, each in board.standings.items()}
+            monkeypatch.setattr(kept.upkeep.vitals, "board", lambda known=known: Board(known))
+            await trio.sleep(2 * LOOK_S)
+            assert kept.snapshot.latency == wanted
 
 
 async def test_two_nodes_with_one_list_have_one_fingerprint(tmp_path: Path) -> None:
