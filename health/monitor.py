@@ -192,7 +192,6 @@ class Monitor:
                 self._show(watched, attrs.evolve(watched.standing, avoided_until=0.0))
             self.set_word(number, listed.word, cause, now)
             self._say_verdict(watched, Trend(listed.verdict), cause, now)
-            self._lapses.discard(number)
             self._prober.probe_now(number, now)
 
     # What real traffic says
@@ -353,10 +352,9 @@ class Monitor:
             watched.held_until = 0.0
         if verdict is before:
             return
+        back_since = now if before is Verdict.DOWN else standing.back_since
         if verdict is Verdict.DOWN:
-            watched.failing, back_since = None, None
-        else:
-            back_since = now if before is Verdict.DOWN else standing.back_since
+            back_since = None
         state = _STATES[standing.state.word, verdict]
         self._show(watched, attrs.evolve(standing, state=state, since=now, cause=cause, back_since=back_since))
         name = before.name.lower(), verdict.name.lower()

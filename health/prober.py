@@ -124,8 +124,8 @@ class Prober:
         self._flights: dict[bytes, int] = {}
         """The number of the target by the branch of the probe under way."""
         self._timetable = Timetable()
-        self._outbox: deque[tuple[int, bytes]] = deque()
-        """Number, and the branch of what is to be sent again; b"" for a new probe."""
+        self._outbox: deque[tuple[int, bool]] = deque()
+        """Number, and whether it is the second sending of the probe under way."""
         self._events: deque[ProbeResult] = deque()
         self._new_at = self._urgent_at = -math.inf  # when the latest of them is due
 
@@ -203,14 +203,14 @@ class Prober:
                 flight.retransmitted = True
                 flight.deadline = max(flight.deadline, now + course.target.timeout / 2)
                 self._timetable.set(number, flight.deadline)
-                self._outbox.append((number, flight.identity.branch))
+                self._outbox.append((number, True))
             elif late:
                 # After a stop of ours everything would fail together, and then be probed together.
                 course.excused = True
                 self._drop(course)
                 self._timetable.set(number, slot_after(number, course.target.interval, now))
             elif flight is None:
-                self._outbox.append((number, b""))
+                self._outbox.append((number, False))
             else:
                 answer = "no final answer" if flight.provisional else "no answer"
                 waited = f"{answer} in {round(course.target.timeout * 1000)} ms"
@@ -221,15 +221,15 @@ class Prober:
         found: list[tuple[Target, bytes]] = []
         outbox = self._outbox
         while outbox and len(found) < limit:
-            number, branch = outbox.popleft()
+            number, again = outbox.popleft()
             course = self._courses.get(number)
             if course is None:
                 continue
             flight = course.flight
-            if branch:
-                if flight is not None and flight.identity.branch == branch:
+            if again:
+                if flight is not None:
                     found.append((course.target, flight.payload))
-            elif flight is None and course.target.probed and number not in self._timetable:
+            elif flight is None and course.target.probed:
                 payload = self._start(course, now)
                 if payload is not None:
                     found.append((course.target, payload))

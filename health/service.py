@@ -116,7 +116,6 @@ class Service:
 
     async def _breathe(self, count: int) -> None:
         if not count % CHUNK:
-            self._wake()
             await trio.lowlevel.checkpoint()
 
     # What is known
@@ -166,7 +165,6 @@ class Service:
     async def _take_turn(self) -> None:
         """Do what is due, rest, and wait until something is."""
         self._woken = trio.Event()
-        self._wake_before = -math.inf
         with self._surviving():
             self._monitor.handle_timer(trio.current_time())
             while batch := self._monitor.datagrams_to_send(trio.current_time(), BATCH):

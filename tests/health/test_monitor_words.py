@@ -118,6 +118,14 @@ def test_a_reload_keeps_everything_of_what_stays() -> None:
     assert made.standing(3).probes > 3
 
 
+def test_a_list_that_says_inactive_now_takes_down_nobody_who_is_probed() -> None:
+    made, _ = world(target())
+    made.run(3.0)
+    made.monitor.replace_targets([target(listed=INACTIVE)], now=made.now)
+    made.run(3.0)
+    assert made.changes() == []
+
+
 def test_a_removed_target_is_forgotten() -> None:
     made, _ = world(target())
     made.monitor.unavailable(1, 10.0, made.now)

@@ -163,6 +163,16 @@ def test_a_shorter_interval_counts_at_once_and_a_longer_one_from_the_next_probe_
     assert len(made.sent) == count + 1 or made.times(1)[-1] - made.times(1)[-2] > 100
 
 
+def test_a_probe_says_what_the_list_says_now() -> None:
+    made = farm(target())
+    made.run(2.0)
+    core_of(made).set_targets([target(from_uri="sip:edge@example.com")], made.now)
+    count = len(made.sent)
+    made.run(2.0)
+    assert b"sip:edge@" not in made.sent[count - 1][2]
+    assert b"From: <sip:edge@example.com>;tag=" in made.sent[count][2]
+
+
 def test_a_target_that_leaves_is_probed_no_more() -> None:
     made = farm(target(1), target(2), one_way_s=0.05)
     made.run(0.06)
@@ -506,6 +516,18 @@ def test_being_late_is_an_excuse_but_not_twice_in_a_row() -> None:
     assert asked > 10
     assert len(found) > 5
     assert not any(result.ok for result in found)
+
+
+def test_an_excuse_is_there_again_after_a_probe_in_time() -> None:
+    made = farm(target(interval=1000.0))
+    core = core_of(made)
+    for _ in range(3):
+        count = len(made.sent)
+        made.now = core.get_timer() + 1.0  # a stop of ours, when a probe was due
+        made.run(1.0)
+        assert len(made.sent) == count, "it waits for its next slot"
+        made.run(1100.0)
+        assert len(made.sent) == count + 1
 
 
 def test_an_answer_that_we_read_late_counts_but_its_time_does_not() -> None:

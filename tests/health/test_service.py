@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from health import service as shell
 from health.board import Change, Remembered, Verdict, Word
+from health.errorqueue import Origin, SocketError
 from health.monitor import Monitor
 from health.sending import SendOutcome, SendResult
 from health.service import BATCH, REST_S, SAY_AGAIN_S, Service
@@ -167,6 +168,25 @@ async def test_a_closed_port_is_down_at_once(host: str, autojump_clock: trio.tes
         assert r.service.counters.network_errors == {errno.ECONNREFUSED: 2}
         await trio.sleep(5.0)
         assert r.service.counters.sent < 10
+
+
+async def test_an_error_that_the_next_probe_meets_is_the_earlier_ones(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(*(at(closed_port("127.0.0.1"), number) for number in range(1, 21))) as r:
+        await trio.sleep(0.2)
+        assert [change.after for change in r.changes].count("down") == 20
+        assert {change.cause for change in r.changes} == {"connection refused (ICMP)"}
+        assert r.service.counters.network_errors == {errno.ECONNREFUSED: r.service.counters.sent}
+
+
+async def test_an_error_of_this_node_says_nothing_of_the_target(autojump_clock: trio.testing.MockClock) -> None:
+    async with serving() as server, running(at(server.address)) as r:
+        server.status = 0
+        await trio.sleep(0.1)
+        own = SocketError(address=server.address, errno=errno.EACCES, origin=Origin.LOCAL, quoted=server.requests[0])
+        r.service._note_errors([own])
+        assert r.service.board().standings[1].probes == 0
+        r.service._note_errors([attrs.evolve(own, origin=Origin.ICMP)])
+        assert r.service.board().standings[1].failures == 1
 
 
 async def test_a_dead_neighbour_takes_nothing_from_a_live_one(autojump_clock: trio.testing.MockClock) -> None:

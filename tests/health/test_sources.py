@@ -85,6 +85,9 @@ async def test_the_route_is_asked_for_again_after_a_while(
     await trio.sleep(ROUTE_S)
     assert opened.sockets.address_for(probed) is not None
     assert len(asked) == 1
+    opened.sockets.keep({key_of(probed)})
+    assert opened.sockets.address_for(probed) is not None
+    assert len(asked) == 2, "with new targets there may be new routes"
 
 
 async def test_an_address_that_is_not_here_is_said_once_a_minute_and_tried_again(
