@@ -61,6 +61,57 @@ def snapshot(kind: Kind, header: str = "", **changes: object) -> Snapshot:
     return make_snapshot(*SERVERS, policy=policy(kind, header, **changes))
 
 
+# What is known of the destinations now
+
+
+def test_when_everybody_has_as_many_calls_as_it_may_there_is_no_destination() -> None:
+    full = [destination(each, maxload=2) for each in SERVERS[:2]]
+    here = Node(make_snapshot(*full, policy=policy(Kind.CALL_LOAD)), calls={1000: 2, 1001: 1})
+    assert choices(here, [request()]) == [SERVERS[1]]
+    here.calls[1001] = 2
+    assert choices(here, [request()]) == [SERVERS[1]], "a retransmission stays where its call is counted"
+    assert here.refusal(request(call_id="another"), PHONE) == (503, Refusal.NO_DESTINATION)
+    here.snapshot = make_snapshot(*full, policy=policy(Kind.CALL_LOAD, no_destination=None))
+    assert here.refusal(request(call_id="another"), PHONE) == (503, Refusal.NO_DESTINATION), (
+        "panic opens no full server"
+    )
+    assert choices(here, [request("REGISTER")])[0] in SERVERS[:2], "a registration is no call"
+
+
+def test_panic_chooses_by_calls_among_those_that_have_room() -> None:
+    full = [destination(each, maxload=2) for each in SERVERS[:3]]
+    snapshot = make_snapshot(*full, policy=policy(Kind.CALL_LOAD, no_destination=None), liveness=bytes((DOWN,)) * 3)
+    assert choices(Node(snapshot, calls={1000: 1, 1001: 2}), [request()]) == [SERVERS[2]]
+
+
+def test_calls_are_counted_for_the_set_that_is_asked() -> None:
+    both = [destination(SERVERS[0]), destination(SERVERS[1]), *(destination(each, set_id=2) for each in SERVERS[:2])]
+    rules = (Rule(user_prefixes=(b"9",), set_id=2),)
+    here = Node(make_snapshot(*both, policy=policy(Kind.CALL_LOAD, rules=rules)), calls={1000: 5, 1003: 5})
+    assert choices(here, [request(), request(uri="sip:9@192.0.2.1")]) == [SERVERS[1], SERVERS[0]]
+
+
+def test_the_quicker_of_two_has_the_call() -> None:
+    snapshot = make_snapshot(*SERVERS[:2], policy=policy(Kind.LATENCY), latency=(0.2, 0.01))
+    requests = [request(call_id=str(number)) for number in range(20)]
+    assert choices(Node(snapshot), requests) == [SERVERS[1]] * 20
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.HEADER])
+def test_who_comes_back_gets_little_and_keeps_what_it_has(kind: Kind) -> None:
+    here = Node(make_snapshot(*SERVERS[:2], policy=policy(kind), ramp=bytes((0, 255))))
+    datagrams = [
+        request(call_id=f"c{number}", uri=f"sip:{number}@192.0.2.1", to=f"<sip:{number}@a>", from_=f"<sip:{number}@a>")
+        for number in range(20)
+    ]
+    assert choices(here, datagrams) == [SERVERS[1]] * 20
+    here.snapshot = make_snapshot(*SERVERS[:2], policy=policy(kind), ramp=bytes((255, 0)))
+    assert choices(here, datagrams) == [SERVERS[1]] * 20, "a ramp moves no call that is under way"
+    assert choices(here, [request(uri="sip:x@10.0.0.12", call_id="new")]) == [SERVERS[1]], "nor one that names it"
+    here.snapshot = make_snapshot(*SERVERS[:2], policy=policy(kind), ramp=bytes((0, 0)))
+    assert len(choices(Node(here.snapshot), datagrams)) == 20
+
+
 # Keys
 
 FULL = request(

@@ -43,10 +43,13 @@ VIAS = (
 
 @attrs.frozen
 class World:
-    """Who is in the list, and the liveness code of each."""
+    """Who is in the list, and what is known of each: liveness code, seconds, share of 256, calls."""
 
     listed: tuple[int, ...]
     codes: tuple[int, ...]
+    latency: tuple[float, ...] = (0.0,) * len(SERVERS)
+    ramp: tuple[int, ...] = (255,) * len(SERVERS)
+    calls: tuple[int, ...] = (0,) * len(SERVERS)
 
     def snapshot(self, policy: Policy) -> Snapshot:
         known = make_snapshot(*SERVERS)
@@ -56,6 +59,8 @@ class World:
             listeners=(VIP, VIP6),
             liveness=bytes(self.codes[place] for place in self.listed),
             departed={1000 + place: each for place, each in enumerate(known.destinations) if place not in self.listed},
+            latency=[self.latency[place] for place in self.listed],
+            ramp=bytes(self.ramp[place] for place in self.listed),
         )
         return attrs.evolve(made, numbers=tuple(1000 + place for place in self.listed))
 
@@ -68,6 +73,9 @@ worlds = st.builds(
     World,
     st.lists(st.sampled_from(range(len(SERVERS))), min_size=1, unique=True).map(tuple),
     st.tuples(*[st.sampled_from(CODES)] * len(SERVERS)),
+    st.tuples(*[st.sampled_from((0.0, 0.001, 0.3))] * len(SERVERS)),
+    st.tuples(*[st.sampled_from((0, 100, 255, 255))] * len(SERVERS)),
+    st.tuples(*[st.integers(0, 9)] * len(SERVERS)),
 )
 everyone = World(tuple(range(len(SERVERS))), (UP,) * len(SERVERS))
 
@@ -126,6 +134,7 @@ def test_a_transaction_goes_one_way_under_one_branch(
         # A caller that leaves the list in the middle of its call is another matter: it is not of the core any more.
         world = attrs.evolve(changed, listed=tuple({0, *changed.listed})) if source == SERVERS[0] else changed
         here.snapshot = world.snapshot(policy)
+        here.calls = {1000 + place: calls for place, calls in enumerate(world.calls)}
         extra = (*route, *only_in_invite) if method == "INVITE" else route
         outcome = here.take(request(method, uri, extra=extra, **via), source)  # type: ignore[arg-type]
         if method != "INVITE":
