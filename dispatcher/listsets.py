@@ -59,6 +59,7 @@ def check_shares(lines: Sequence[Placed], found: Findings) -> None:
         members = list(group)
         _check_weights(members, found)
         _check_priorities(members, found)
+        _check_maxloads(members, found)
 
 
 def kamailio_order(entries: Sequence[Entry]) -> list[int]:
@@ -143,3 +144,17 @@ def _check_priorities(members: Sequence[Placed], found: Findings) -> None:
             "write different priorities",
         )
         return
+
+
+def _check_maxloads(members: Sequence[Placed], found: Findings) -> None:
+    """Kamailio knows the calls of a destination by its duid."""
+    for placed in members:
+        entry = placed.entry
+        if entry.maxload and entry.duid is None:
+            found.warning(
+                placed.attributes["maxload"],
+                f"set {entry.set_id}: maxload without duid: Kamailio's call-load (10) counts no calls of a destination"
+                " that has none",
+                "write duid=NAME as well if both read this list",
+            )
+            return

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 import attrs
 
+from dispatcher.algorithm import Kind
 from dispatcher.destination import Entry
 from dispatcher.problem import Problem, Severity
 from sip.uri import host_port
@@ -25,7 +26,7 @@ class Misfits:
 
 def find_misfits(proxy: Proxy, entries: Sequence[Entry]) -> Misfits:
     """Compare the proxy's settings with its list."""
-    return Misfits(tuple(_missing_sets(proxy, entries)), tuple(_lines(proxy, entries)))
+    return Misfits(tuple(_missing_sets(proxy, entries)), (*_lines(proxy, entries), *_idle_limits(proxy, entries)))
 
 
 def _missing_sets(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Finding]:
@@ -73,6 +74,27 @@ def _lines(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:
             reach = _unreachable(proxy, target.numeric_host)
             if reach:
                 yield problem(entry, "warning", f"{entry.uri} cannot be reached: {reach}", "add a listener that can")
+
+
+def _idle_limits(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:
+    """Whoever limits calls counts on it: say where nothing looks at `maxload`, once a set."""
+    used = [(proxy.set_id, proxy.algorithm)]
+    used += [
+        (proxy.set_id if rule.set_id is None else rule.set_id, rule.algorithm or proxy.algorithm)
+        for rule in proxy.routes
+    ]
+    counted = {set_id for set_id, algorithm in used if algorithm.kind is Kind.CALL_LOAD}
+    for entry in entries:
+        if entry.maxload and entry.set_id not in counted:
+            counted.add(entry.set_id)
+            yield Problem(
+                str(proxy.list_path),
+                entry.line,
+                1,
+                severity="warning",
+                message=f"set {entry.set_id}: maxload has no effect: no calls are counted for this set",
+                hint='write algorithm = "call-load" for it',
+            )
 
 
 def _unreachable(proxy: Proxy, host: str) -> str:

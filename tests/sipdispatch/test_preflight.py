@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
+from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.listener import Listener
 from dispatcher.listfile import parse_list
 from dispatcher.rules import Rule
@@ -101,3 +103,23 @@ def test_a_destination_that_no_listener_can_reach() -> None:
         "2:1: warning: sip:192.0.2.20 cannot be reached: every IPv4 listener is on loopback; add a listener that can"
     ]
     assert said(proxy(VIP, Listener("udp", ("127.0.0.1", 5060))), "1 sip:192.0.2.20") == []
+
+
+def test_a_limit_of_calls_that_nobody_counts() -> None:
+    lines = (
+        "1 sip:192.0.2.20 0 0 duid=a",
+        "1 sip:192.0.2.21 0 0 duid=b;maxload=5",
+        "1 sip:192.0.2.22 0 0 duid=c;maxload=5",
+        "2 sip:192.0.2.21 0 0 duid=a;maxload=5",
+    )
+    first, second = (
+        f"{line}:1: warning: set {set_id}: maxload has no effect: no calls are counted for this set;"
+        ' write algorithm = "call-load" for it'
+        for line, set_id in ((2, 1), (4, 2))
+    )
+    by_calls = Algorithm(Kind.CALL_LOAD)
+    assert said(proxy(), *lines) == [first, second]
+    assert said(proxy(routes=(Rule(set_id=2, algorithm=by_calls),)), *lines) == [first]
+    assert said(proxy(routes=(Rule(algorithm=by_calls),)), *lines) == [second]
+    assert said(attrs.evolve(proxy(), algorithm=by_calls), *lines) == [second]
+    assert said(attrs.evolve(proxy(routes=(Rule(set_id=2),)), algorithm=by_calls), *lines) == []
