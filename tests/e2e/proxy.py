@@ -122,7 +122,9 @@ class Proxy:
     def write_config(self, settings: str) -> None:
         """Save sipdispatch.toml with these settings behind listen and list."""
         listen = ", ".join(f'"{address}"' for address in self._listen)
-        _save(self.config_file, f'[proxy]\nlisten = [{listen}]\nlist = "{self.list_file.name}"\n{settings}\n{self._after}')
+        _save(
+            self.config_file, f'[proxy]\nlisten = [{listen}]\nlist = "{self.list_file.name}"\n{settings}\n{self._after}'
+        )
 
     def reload(self) -> Mapping[str, Any]:
         """Ask for a reload with SIGHUP; the event that tells how it went."""
