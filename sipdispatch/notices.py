@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import format_datetime, localtime, make_msgid
 from functools import partial
 from typing import Final
@@ -60,6 +60,16 @@ class Sender:
         if self._trying is not None:
             self._trying.deadline = min(self._trying.deadline, trio.current_time() + HURRY_S)
 
+    async def check(self) -> str | None:
+        """What is wrong with the files of the notifier, if anything: better told now than in an outage."""
+        try:
+            with trio.move_on_after(self._notify.timeout):
+                await trio.to_thread.run_sync(read_files, self._notify, abandon_on_cancel=True, limiter=self._limiter)
+                return None
+        except SecretFileError as error:
+            return str(error)
+        return "its files cannot be read in time"
+
     async def send(self, message: Message, *, retries: int | None = None) -> Delivery:
         """Try until it is delivered, or until trying again is no use, or too often; never raises."""
         most = self._notify.retries if retries is None else retries
@@ -99,20 +109,30 @@ def try_once(notify: Notify, message: Message, line: Line) -> Outcome:
         return Outcome(delivered=False, text=str(error))
 
 
-def _post(notify: Notify, message: Message, line: Line) -> Outcome:
-    secret = None if notify.secret_file is None else read_line(notify.secret_file)
-    url = notify.url
-    if url is None:
-        assert notify.url_file is not None  # noqa: S101 - one of the three ways is there
-        url = read_url_file(notify.url_file)
-    target = Target(
-        url=url,
-        form=notify.shape,
+@attrs.frozen(kw_only=True)
+class _Files:
+    """What the files of a notifier say; None where it has none."""
+
+    url: str
+    secret: str | None
+    password: str | None
+    headers: Mapping[str, str]
+
+
+def read_files(notify: Notify) -> _Files:
+    """Read them all; raises SecretFileError."""
+    return _Files(
+        url=notify.url or ("" if notify.url_file is None else read_url_file(notify.url_file)),
+        secret=None if notify.secret_file is None else read_line(notify.secret_file),
+        password=None if notify.password_file is None else read_line(notify.password_file),
         headers={} if notify.headers_file is None else read_header_fields(notify.headers_file),
-        proxy=notify.proxy,
-        ca_file=notify.ca_file,
     )
-    sent = shape_post(notify.shape, message, at=time.time(), secret=secret)
+
+
+def _post(notify: Notify, message: Message, line: Line) -> Outcome:
+    files = read_files(notify)
+    target = Target(url=files.url, form=notify.shape, headers=files.headers, proxy=notify.proxy, ca_file=notify.ca_file)
+    sent = shape_post(notify.shape, message, at=time.time(), secret=files.secret)
     return post(target, sent.body, sent.parameters, timeout=notify.timeout, line=line)
 
 
@@ -131,7 +151,7 @@ def _mail(notify: Notify, message: Message, line: Line) -> Outcome:
         greeting=message.node if message.node.isascii() and message.node.isprintable() else "localhost",
         starttls=notify.starttls,
         user=notify.user,
-        password=None if notify.password_file is None else read_line(notify.password_file),
+        password=read_files(notify).password,
         ca_file=notify.ca_file,
     )
     letter = Letter(raw=shape_mail(message, envelope), sender=sender, recipients=notify.recipients)

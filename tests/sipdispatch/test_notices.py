@@ -318,6 +318,15 @@ async def test_other_files_that_cannot_be_used(tmp_path: Path) -> None:
     assert await send(Notify(url_file=path)) == bad(f"{path}: can be read by every user: chmod o= {path}")
 
 
+async def test_files_can_be_checked_before_they_are_needed(tmp_path: Path) -> None:
+    path = a_file(tmp_path / "secret", "x")
+    assert await Sender(Notify(url="https://x/", format="feishu", secret_file=path)).check() is None
+    path.unlink()
+    problem = await Sender(Notify(url="https://x/", format="feishu", secret_file=path)).check()
+    assert problem == f"{path}: cannot be read: No such file or directory"
+    assert await Sender(Notify(url="https://x/", timeout=0.0)).check() == "its files cannot be read in time"
+
+
 @pytest.mark.parametrize("kind", ["post", "mail"])
 async def test_a_ca_file_that_cannot_be_used(tmp_path: Path, web_port: int, kind: str) -> None:
     for path, said in ((tmp_path / "lost", "No such file or directory"), (a_file(tmp_path / "ca", "x"), "")):
