@@ -17,7 +17,7 @@ from dispatcher.passing import has_looped, loop_mark
 from dispatcher.received import Received, receive
 from dispatcher.route import route
 from dispatcher.routeset import NameNeeded, RouteSet, take_routes, token_in
-from dispatcher.selection import idle, in_panic, slot_of
+from dispatcher.selection import FULL_SHARE, idle, in_panic, slot_of
 from dispatcher.snapshot import Names, Snapshot
 from dispatcher.token import Claims
 from health.board import State, state
@@ -84,6 +84,12 @@ class Candidate:
     destination: Destination
     state: State
     reason: considered.Reason
+    latency: float = attrs.field(kw_only=True)
+    """Seconds, 0.0 when it is not known."""
+    calls: int = attrs.field(kw_only=True)
+    """That it has now, as far as they are counted."""
+    ramp: int = attrs.field(kw_only=True)
+    """Of 256 keys, how many it takes: FULL_SHARE for all, less when it has just come back."""
 
 
 @attrs.frozen(kw_only=True)
@@ -277,9 +283,17 @@ def _choice(snapshot: Snapshot, received: Received, routes: RouteSet, chance: Ch
         and choose_now(snapshot, pool, used, number, chance.turn, liveness, calls) is None
     ):
         panic, liveness = True, in_panic(liveness)
+    ramp, latency, count = known_of(snapshot, set_id, calls)
     candidates = tuple(
-        Candidate(pool.destinations[each.index], state(snapshot.liveness[set_id][each.index]), each.reason)
-        for each in considered.explain(pool, used, number, chance.turn, liveness, *known_of(snapshot, set_id, calls))
+        Candidate(
+            pool.destinations[each.index],
+            state(snapshot.liveness[set_id][each.index]),
+            each.reason,
+            latency=latency[each.index] if latency else 0.0,
+            calls=count(each.index),
+            ramp=ramp[each.index] if ramp else FULL_SHARE,
+        )
+        for each in considered.explain(pool, used, number, chance.turn, liveness, ramp, latency, count)
     )
     slot = slot_of(number) if is_keyed else None
     return attrs.evolve(choice, slot=slot, panic=panic, candidates=candidates)

@@ -84,6 +84,9 @@ def _choice_json(choice: Choice) -> dict[str, Any]:
                 "weight": each.destination.entry.weight,
                 "rweight": each.destination.entry.rweight,
                 "priority": each.destination.entry.priority,
+                "latency": each.latency or None,
+                "calls": each.calls,
+                "ramp": each.ramp,
                 "chosen": each.reason is Reason.CHOSEN,
                 "reason": each.reason.value,
             }

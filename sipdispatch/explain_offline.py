@@ -41,6 +41,12 @@ _CALL_ID_KINDS = (
 )
 """Algorithms whose choice is another one with another Call-ID."""
 
+_BY_WHAT_IS_SEEN = {
+    Kind.LATENCY: "latency compares how soon servers answer",
+    Kind.CALL_LOAD: "call-load compares how many calls servers have",
+}
+"""Algorithms that hang on more than the message, the list and who is up."""
+
 
 @attrs.frozen
 class Secrets:
@@ -145,6 +151,10 @@ def _notes(config: Config, account: Account, secrets: Secrets, arriving: Arrivin
     if choice is not None and isinstance(account.outcome, Forward):
         if "call_id" in arriving.assumed and choice.used.kind in _CALL_ID_KINDS:
             notes.append("another Call-ID may go elsewhere: give the one that you mean with --call-id")
+        if choice.used.kind in _BY_WHAT_IS_SEEN:
+            notes.append(
+                f"{_BY_WHAT_IS_SEEN[choice.used.kind]}, which only the running proxy knows: it may choose another"
+            )
         keeps = "" if choice.is_register else "keeps a Call-ID of the last three minutes where it went, and "
         notes.append(f"the running proxy, which is not asked, {keeps}avoids a destination that has just refused")
     return notes

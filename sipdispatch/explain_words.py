@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 import attrs
 
-from dispatcher.algorithm import Kind, Ranking
+from dispatcher.algorithm import Algorithm, Kind, Ranking
 from dispatcher.destination import Destination
 from dispatcher.outcome import Drop, Forward, Refusal, Reply, Resolve
 from dispatcher.slots import SLOTS
@@ -17,7 +17,7 @@ from dispatcher.token import Claims
 from health.board import State, Verdict, Word
 from sip.message import unfold
 from sip.uri import host_port
-from sipdispatch.explain import Account, Choice, RouteSeen, Side, Way, destination_of
+from sipdispatch.explain import Account, Candidate, Choice, RouteSeen, Side, Way, destination_of
 from sipdispatch.printable import printable
 
 MOST_CANDIDATES: Final = 10
@@ -246,7 +246,7 @@ def _candidate_lines(choice: Choice) -> Iterable[tuple[str, str]]:
         (
             _name(each.destination),
             state_word(each.state),
-            _measure(choice.used.ranking, each.destination),
+            _measure(choice.used, each),
             each.reason.value,
         )
         for each in shown
@@ -272,10 +272,16 @@ def state_word(found: State) -> str:
     return {Verdict.UP: "up", Verdict.SUSPECT: "suspect", Verdict.DOWN: "down"}[found.verdict]
 
 
-def _measure(ranking: Ranking, destination: Destination) -> str:
-    """The attributes that put it where it is."""
-    entry = destination.entry
-    match ranking:
+def _measure(used: Algorithm, candidate: Candidate) -> str:
+    """What puts it where it is."""
+    entry = candidate.destination.entry
+    if used.kind is Kind.LATENCY:
+        known = f"{candidate.latency * 1000:.1f} ms" if candidate.latency else "latency unknown"
+        return f"{_weight(entry.weight)}, {known}"
+    if used.kind is Kind.CALL_LOAD:
+        most = f" of {entry.maxload}" if entry.maxload else ""
+        return f"{_weight(entry.weight)}, calls: {candidate.calls}{most}"
+    match used.ranking:
         case Ranking.PRIORITY:
             return f"priority {entry.priority}"
         case Ranking.RELATIVE_WEIGHT if entry.rweight is not None:

@@ -391,6 +391,30 @@ def test_a_name_of_the_list_is_shown_with_its_address() -> None:
     )
 
 
+def test_the_quicker_of_two_is_explained() -> None:
+    policy = Policy(algorithm=Algorithm(Kind.LATENCY))
+    snapshot = make_snapshot(SERVER_A, SERVER_B, policy=policy, latency=(0.25, 0.0125))
+    lines = told(ask(request(), snapshot=snapshot), snapshot)
+    assert lines["key"] == "call-1@phone (the Call-ID, which names the two that are compared)"
+    assert "sip:10.0.0.12:5060  up  no weight, 12.5 ms   takes it" in lines["candidates"]
+    assert "sip:10.0.0.11:5060  up  no weight, 250.0 ms  " in lines["candidates"]
+    snapshot = make_snapshot(SERVER_A, policy=policy)
+    assert told(ask(request(), snapshot=snapshot), snapshot)["candidates"].endswith("latency unknown  takes it")
+
+
+def test_calls_are_explained() -> None:
+    members = destination(SERVER_A, maxload=3), destination(SERVER_B, weight=9)
+    snapshot = make_snapshot(*members, policy=Policy(algorithm=Algorithm(Kind.CALL_LOAD)), ramp=bytes((255, 9)))
+    account = explain(snapshot, request(), PHONE, 0, names=names, chance=CHANCE, calls=lambda number: number - 997)
+    assert told(account, snapshot)["key"].endswith("decides between equals)")
+    assert " ".join(told(account, snapshot)["candidates"].split()) == (
+        "1. sip:10.0.0.12:5060 up weight 9, calls: 4 takes it"
+        " 2. sip:10.0.0.11:5060 up no weight, calls: 3 of 3 is at its maxload: no new work"
+    )
+    shown = json.loads(as_json(snapshot, account, setting(snapshot)))["choice"]["candidates"]
+    assert [(each["calls"], each["ramp"], each["latency"]) for each in shown] == [(4, 9, None), (3, 255, None)]
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Dialogs
 

@@ -127,8 +127,10 @@ def test_the_document(explain: Explain, folder: Path) -> None:
     assert list(choice) == ["rule", "set", "algorithm", "used", "key", "slot", "panic", "candidates"]
     assert (choice["key"], choice["algorithm"], choice["used"]) == ("explain", "weight", "weight")
     assert list(choice["candidates"][0]) == [
-        "uri", "address", "state", "letters", "weight", "rweight", "priority", "chosen", "reason",
+        "uri", "address", "state", "letters", "weight", "rweight", "priority", "latency", "calls", "ramp", "chosen",
+        "reason",
     ]  # fmt: skip
+    assert [choice["candidates"][0][key] for key in ("latency", "calls", "ramp")] == [None, 0, 255]
     assert choice["candidates"][0]["letters"] == "AX"
     outcome = document["outcome"]
     assert list(outcome) == ["kind", "address", "listener", "destination", "status", "drop", "refusal", "reason"]
@@ -183,6 +185,16 @@ def test_everybody_may_be_core(explain: Explain) -> None:
     )
     output = explain("--config", "sipdispatch.toml", "--call-id", "x")[1]
     assert "side        core: in 203.0.113.0/24 of core_networks\n" in output
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "compared"),
+    [("latency", "how soon servers answer"), ("call-load", "how many calls servers have"), ("weight", None)],
+)
+def test_what_only_the_running_proxy_measures_is_said(explain: Explain, algorithm: str, compared: str | None) -> None:
+    output = explain("--config", "sipdispatch.toml", "--algorithm", algorithm, "--call-id", "x")[1]
+    note = f"{algorithm} compares {compared}, which only the running proxy knows: it may choose another"
+    assert (note in " ".join(output.split())) is (compared is not None)
 
 
 def test_a_name_of_the_list_that_is_in_the_hosts_file(explain: Explain) -> None:
