@@ -90,9 +90,11 @@ class ControlClient:
                 chunk = b""
             if not chunk:
                 raise CommandError(
-                    "the proxy has closed the connection before it answered",
+                    "the proxy has closed the connection before it answered"
+                    if timeout is not None
+                    else "the proxy has ended, or has closed the connection",
                     str(self.path),
-                    "look at its log: it was stopped, or the connection was idle for too long",
+                    "look at its log, and try again",
                 )
             self._arrived = self._lines.receive(chunk)
         line = self._arrived.pop(0)

@@ -151,7 +151,7 @@ class _Doorway:
         failure = refuse(
             TOO_MANY,
             "Too Many Clients",
-            f"{len(self._there)} clients are connected, and there is no room for another",
+            f"there is no room for another client; connected: {len(self._there)}",
             "see who they are: ss -xp; end some, or try again",
             where="the control socket",
         )

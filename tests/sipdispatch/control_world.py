@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,49 @@ async def serving(
                 for client in served.clients:
                     client.stream.socket.close()
         nursery.cancel_scope.cancel()
+
+
+@attrs.define
+class Running:
+    """A proxy in a thread of its own; `do` has something done there."""
+
+    operations: Steered
+    token: trio.lowlevel.TrioToken
+    cancel: trio.CancelScope
+
+    def do(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        return trio.from_thread.run_sync(what, *arguments, trio_token=self.token)
+
+    def stop(self) -> None:
+        """As the proxy does when it ends: connections and socket go."""
+        self.do(self.cancel.cancel)
+
+
+@contextmanager
+def running(path: Path, operations: Steered, limits: Limits | None = None) -> Iterator[Running]:
+    """Serve at this path in a thread, for a client that is not asynchronous."""
+    ready = threading.Event()
+    those: list[Running] = []
+
+    async def serve() -> None:
+        with trio.CancelScope() as scope:
+            opened = open_control_socket(path)
+            async with trio.open_nursery() as nursery:
+
+                async def start(*, task_status: trio.TaskStatus[None]) -> None:
+                    await serve_control(opened, operations, limits=limits or Limits(), task_status=task_status)
+
+                await nursery.start(start)
+                those.append(Running(operations, trio.lowlevel.current_trio_token(), scope))
+                ready.set()
+
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield those[0]
+    finally:
+        with suppress(trio.RunFinishedError):
+            those[0].stop()
+        thread.join(10)
+    assert not thread.is_alive()

@@ -390,7 +390,7 @@ async def test_the_next_is_told_that_there_is_no_room(path: Path, logged: list[A
             third = await served.connect()
             told = await third.read()
             assert (told["id"], told["error"]["code"]) == (None, 503)
-            assert told["error"]["data"]["what"] == "2 clients are connected, and there is no room for another"
+            assert told["error"]["data"]["what"] == "there is no room for another client; connected: 2"
             assert await third.read() is None
         await first.stream.aclose()
         await trio.testing.wait_all_tasks_blocked(0.02)
