@@ -128,6 +128,8 @@ def compose_options(
     """
     if _METHOD.fullmatch(question.method) is None:
         raise SipError("Malformed method")
+    if _LINE_END.search(question.user_agent):
+        raise SipError("Line end in a header field")
     request_uri = _checked(uri)
     caller = _checked(from_uri)
     sent_by = host_port(source).encode()
@@ -137,6 +139,8 @@ def compose_options(
         b"accept": b"Accept: application/sdp",
         b"user-agent": b"User-Agent: " + question.user_agent,
     }
+    if question.method == b"REGISTER":
+        del optional[b"contact"]  # a probe asks what is registered, it does not add itself (RFC 3261 10.2.3)
     for field in question.fields:
         optional.pop(_name_of(field), None)
     lines = [

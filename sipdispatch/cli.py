@@ -45,6 +45,7 @@ class CommandEntry:
 COMMANDS: Final = {
     "demo": CommandEntry("sipdispatch.demo_command", "Show the proxy at work, on this machine alone."),
     "proxy": CommandEntry("sipdispatch.proxy_command", "Run the SIP proxy."),
+    "probe": CommandEntry("sipdispatch.probe_command", "Ask SIP servers whether they are alive, as ping does."),
     "check": CommandEntry("sipdispatch.check_command", "Check dispatcher lists and configuration files."),
     "explain": CommandEntry("sipdispatch.explain_command", "Say where a message would go, and why."),
     "completion": CommandEntry("sipdispatch.completion_command", "Print the completion script of a shell."),

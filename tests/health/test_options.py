@@ -107,6 +107,10 @@ def test_everything_else_can_be_chosen() -> None:
     assert request.message.body == b"body"
 
 
+def test_a_registrar_is_asked_and_not_told() -> None:
+    assert b"Contact" not in composed(method=b"REGISTER")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -116,6 +120,7 @@ def test_everything_else_can_be_chosen() -> None:
         {"from_uri": "nobody"},
         {"to_uri": "sip:"},
         {"method": b"OPTIONS X"},
+        {"user_agent": b"x\r\nX: y"},
         {"fields": (b"no colon",)},
         {"fields": (b"X: y\r\nZ: z",)},
         {"fields": (b"X: \x00",)},

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
 PAGES = {
     name: (ROOT / "docs" / f"sipdispatch-{name}.md").read_text(encoding="utf-8")
-    for name in ("proxy", "check", "explain", "demo")
+    for name in ("proxy", "probe", "check", "explain", "demo")
 }
 
 
@@ -58,9 +58,14 @@ def test_every_command_for_the_operator_has_its_page() -> None:
 def test_every_option_is_in_the_manual_and_no_other(name: str) -> None:
     command = group.get_command(click.Context(group), name)
     assert command is not None
-    options = {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
+    options = {
+        option
+        for each in command.params
+        if isinstance(each, click.Option)
+        for option in (*each.opts, *each.secondary_opts)
+    }
     entries = "\n".join(re.findall(r"^(`.*)\n:", PAGES[name], re.MULTILINE))
-    assert set(re.findall(r"`(--?[a-z-]+)", entries)) == options | {"-h", "--help"}
+    assert set(re.findall(r"`(--?[A-Za-z0-9-]+)", entries)) == options | {"-h", "--help"}
 
 
 def sessions() -> Iterator[tuple[str, str]]:
