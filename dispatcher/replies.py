@@ -66,11 +66,12 @@ def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: in
         transaction.where,
         listener,
         snapshot.listed(*source),
-        status=status,
-        method=method,
-        call=of_reply(status, method, call_id, snapshot.keys[0]),
-        elapsed=since(top.left, now),
-        retry_after=read_retry_after(message) if status == 503 else None,
+        None,
+        status,
+        method,
+        of_reply(status, method, call_id, snapshot.keys[0]),
+        since(top.left, now),
+        read_retry_after(message) if status == 503 else None,
     )
 
 

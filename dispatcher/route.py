@@ -101,9 +101,7 @@ def _route_request(
         return _refuse(snapshot, received, hop)
     payload = pass_on(snapshot, received, routes, hop, mark, now)
     call = of_request(request, snapshot.keys[0], dispatched=hop.dispatched and hop.destination is not None)
-    return Forward(
-        payload, hop.address, hop.listener, hop.destination, hop.remember, method=request.message.method, call=call
-    )
+    return Forward(payload, hop.address, hop.listener, hop.destination, hop.remember, 0, request.message.method, call)
 
 
 def _unknown_extensions(snapshot: Snapshot, received: Received) -> Outcome | None:
