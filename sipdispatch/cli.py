@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "probe": CommandEntry("sipdispatch.probe_command", "Ask SIP servers whether they are alive, as ping does."),
     "check": CommandEntry("sipdispatch.check_command", "Check dispatcher lists and configuration files."),
     "explain": CommandEntry("sipdispatch.explain_command", "Say where a message would go, and why."),
+    "notify": CommandEntry("sipdispatch.notify_command", "Try the notices and hooks of the configuration."),
     "completion": CommandEntry("sipdispatch.completion_command", "Print the completion script of a shell."),
 }
 """In the order in which help shows them.  A new command is one line here and a module with `command` in it."""

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
 PAGES = {
     name: (ROOT / "docs" / f"sipdispatch-{name}.md").read_text(encoding="utf-8")
-    for name in ("proxy", "probe", "check", "explain", "demo")
+    for name in ("proxy", "probe", "check", "explain", "notify", "demo")
 }
 
 
@@ -58,9 +58,11 @@ def test_every_command_for_the_operator_has_its_page() -> None:
 def test_every_option_is_in_the_manual_and_no_other(name: str) -> None:
     command = group.get_command(click.Context(group), name)
     assert command is not None
+    verbs = command.commands.values() if isinstance(command, click.Group) else ()
     options = {
         option
-        for each in command.params
+        for verb in (command, *verbs)
+        for each in verb.params
         if isinstance(each, click.Option)
         for option in (*each.opts, *each.secondary_opts)
     }
