@@ -10,7 +10,6 @@ from health.report import ProbeReport, Result
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.output import say
 from sipdispatch.probe_command import ProbeOptions
-from sipdispatch.probe_document import Collected, Lines, Nothing, document, nagios, prometheus
 from sipdispatch.probe_run import Outcome, Plan, Show, run
 from sipdispatch.probe_settings import Settings, read_settings
 from sipdispatch.probe_text import People
@@ -24,16 +23,37 @@ def start(options: ProbeOptions) -> int:
 
 def carry_out(settings: Settings) -> int:
     """Probe, print, and return the exit status; raises CommandError for what was wrong on this side."""
+    outcome, status = _show_to_people(settings) if settings.format == "people" else _tell_programs(settings)
+    if settings.format not in ("quiet", "nagios"):
+        _tell_faults(settings.plan, outcome, status)
+    return status
+
+
+def _show_to_people(settings: Settings) -> tuple[Outcome, int]:
     plan = settings.plan
     labels = [aim.label for aim in plan.aims]
     people = People(say=say, labels=labels, verbose=settings.verbose, continuous=plan.count != 1)
+    outcome = run(plan, people)
+    people.end(outcome, [("warning", settings.warn), ("critical", settings.crit)])
+    return outcome, exit_status(plan, outcome, (settings.warn, settings.crit))
+
+
+def _tell_programs(settings: Settings) -> tuple[Outcome, int]:
+    from sipdispatch.probe_document import (  # noqa: PLC0415 - people do not wait for it
+        Collected,
+        Lines,
+        Nothing,
+        document,
+        nagios,
+        prometheus,
+    )
+
+    plan = settings.plan
     collected = Collected(tuple([] for _ in plan.aims))
-    shows: dict[str, Show] = {"people": people, "json": collected, "jsonl": Lines(say)}
+    shows: dict[str, Show] = {"json": collected, "jsonl": Lines(say)}
     outcome = run(plan, shows.get(settings.format, Nothing()))
     status = exit_status(plan, outcome, (settings.warn, settings.crit))
     match settings.format:
-        case "people":
-            people.end(outcome, [("warning", settings.warn), ("critical", settings.crit)])
         case "json":
             say(document(plan, outcome, collected.reports, status))
         case "prom":
@@ -41,12 +61,10 @@ def carry_out(settings: Settings) -> int:
         case "nagios":
             plugin_status, line = nagios(plan, outcome, settings.warn, settings.crit)
             say(line)
-            return plugin_status
-        case "quiet" | "jsonl":
-            pass
-    if settings.format != "quiet":
-        _tell_faults(plan, outcome, status)
-    return status
+            return outcome, plugin_status
+        case _:
+            pass  # told already, or not at all
+    return outcome, status
 
 
 def _tell_faults(plan: Plan, outcome: Outcome, status: int) -> None:
