@@ -95,11 +95,11 @@ async def run_hook(hook: Hook, happening: Happening, node: str) -> Run:
     """Run the command once; raises nothing but what cancels it, and leaves no process behind either way."""
     try:
         process = await trio.lowlevel.open_process(
-            hook.command,
+            [os.fsdecode(word.encode()) for word in hook.command],  # UTF-8, whatever the locale is
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=facts_for(happening, node),
+            env={name: os.fsdecode(fact.encode()) for name, fact in facts_for(happening, node).items()},
             cwd="/",
             start_new_session=True,
         )

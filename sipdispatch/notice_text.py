@@ -139,7 +139,7 @@ def _name(item: Item) -> str:
 
 
 def _because(item: Item) -> str:
-    cause = printable(item.cause.strip()).rstrip(".")
+    cause = printable(" ".join(item.cause.split())).rstrip(".")
     if len(cause) > CAUSE_LENGTH:
         cause = cause[: CAUSE_LENGTH - 3] + "..."
     return f": {cause}" if cause else ""

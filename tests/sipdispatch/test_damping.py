@@ -145,6 +145,14 @@ def test_the_operators_word_has_the_same_window() -> None:
     assert notice.sets == (1,)
 
 
+def test_what_is_as_it_was_told_is_not_told_again_beside_what_is_new() -> None:
+    damping = Damping(BOTH)
+    flips(damping, 0.0)
+    sent(damping, 10.0)
+    damping.happened(happening("disabled", before="enabled", kind="word", now=11.0), 11.0)
+    assert only(sent(damping, 1000.0))[1].state == "disabled"
+
+
 def test_only_the_kinds_that_are_wanted_are_told() -> None:
     damping = Damping(["word"])
     flips(damping, 0.0)

@@ -108,6 +108,12 @@ def test_every_key_of_mail() -> None:
     assert notify.recipients == ("noc@example.com", "boss+pager@example.com")
 
 
+def test_a_prefix_of_subjects() -> None:
+    sections, said = read(f"[[notify]]\n{MAIL}subject_prefix = '[Störung]'\n")
+    assert said == []
+    assert sections.notifiers[0].subject_prefix == "[Störung]"
+
+
 def test_those_without_a_name_are_called_after_what_they_are() -> None:
     sections, said = read(
         """

@@ -366,9 +366,17 @@ async def test_a_mail(post_office: SmtpServer, to_noc: Notify) -> None:
     received = email.message_from_bytes(raw, policy=default)
     assert received["Subject"] == "[Störung] edge1: test notice"
     assert received["Message-ID"].endswith("@example.com>")
-    assert received["Date"].datetime.tzinfo is not None
+    assert received["Date"].datetime.timestamp() == MESSAGE.at
     assert received.get_content().strip() == MESSAGE.text
     assert post_office.commands[0] == "ehlo edge1"
+
+
+async def test_two_tries_of_a_mail_are_known_as_one(post_office: SmtpServer, to_noc: Notify) -> None:
+    other = attrs.evolve(MESSAGE, at=MESSAGE.at + 1)
+    for message in (MESSAGE, MESSAGE, other):
+        await send(to_noc, message)
+    first, again, third = (email.message_from_bytes(raw)["Message-ID"] for _, _, raw in post_office.mails)
+    assert first == again != third
 
 
 async def test_mail_by_starttls_with_a_password(

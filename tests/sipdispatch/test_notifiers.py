@@ -212,6 +212,18 @@ async def test_what_is_not_told_yet_is_told_at_the_end(
     assert sender.hurried.is_set()
 
 
+async def test_whatever_was_recorded_before_the_end_is_told(
+    chronicle: Chronicle, autojump_clock: trio.testing.MockClock
+) -> None:
+    def a_rack_dies() -> None:
+        for number in range(2, 102):
+            record(chronicle, "down", number=number)
+
+    sender = FakeSender()
+    await run_until_stopped(chronicle, sender, a_rack_dies)
+    assert sender.subjects == [DOWN, "100 destinations are down"]
+
+
 async def test_with_nothing_to_tell_the_end_is_quick(
     chronicle: Chronicle, autojump_clock: trio.testing.MockClock
 ) -> None:
