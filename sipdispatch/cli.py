@@ -45,6 +45,9 @@ class CommandEntry:
 COMMANDS: Final = {
     "demo": CommandEntry("sipdispatch.demo_command", "Show the proxy at work, on this machine alone."),
     "proxy": CommandEntry("sipdispatch.proxy_command", "Run the SIP proxy."),
+    "ds": CommandEntry("sipdispatch.ds_command", "See and steer the destinations of the running proxy."),
+    "status": CommandEntry("sipdispatch.status_command", "Say how the running proxy is."),
+    "events": CommandEntry("sipdispatch.events_command", "Say what has happened in the running proxy, or follow it."),
     "probe": CommandEntry("sipdispatch.probe_command", "Ask SIP servers whether they are alive, as ping does."),
     "check": CommandEntry("sipdispatch.check_command", "Check dispatcher lists and configuration files."),
     "explain": CommandEntry("sipdispatch.explain_command", "Say where a message would go, and why."),

@@ -42,6 +42,8 @@ class Steered(FakeOperations):
 
     def _known(self, set_id: int, name: str) -> int:
         found = [each for each in self.told.destinations if each.set_id == set_id and name in (each.uri, "all", "a")]
+        if set_id not in [one.set_id for one in self.told.sets]:
+            raise OperationError(f"there is no set {set_id}", "the list", "see sipdispatch ds list")
         if not found:
             raise OperationError(f"no destination is called {name}", f"set {set_id}", "see sipdispatch ds list")
         return len(found)

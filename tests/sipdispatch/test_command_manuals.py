@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
 PAGES = {
     name: (ROOT / "docs" / f"sipdispatch-{name}.md").read_text(encoding="utf-8")
-    for name in ("proxy", "probe", "check", "explain", "notify", "demo")
+    for name in ("proxy", "ds", "status", "events", "probe", "check", "explain", "notify", "demo")
 }
 
 

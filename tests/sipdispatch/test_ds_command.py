@@ -1,0 +1,507 @@
+"""Do the commands that speak to a running proxy do, say and end as they should?"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import structlog
+
+from dispatcher.problem import Problem
+from health.board import Word
+from sipdispatch import ds_command, screen
+from sipdispatch.cli import main
+from sipdispatch.control_client import ControlClient
+from sipdispatch.control_path import NAME
+from sipdispatch.ds_tables import compact, list_text
+from sipdispatch.event_words import event_words
+from sipdispatch.facts import ListenerFacts, ReloadFacts
+from sipdispatch.facts_json import sets_json, status_json
+from sipdispatch.operations import ReloadReport
+from sipdispatch.screen import CLEAR, Screen, standard_output
+from sipdispatch.status_command import as_text
+from sipdispatch.time_words import span
+from tests.sipdispatch.control_world import BROKEN, Running, Steered, running
+from tests.sipdispatch.fake_operations import EMPTY, destination, happening, with_destinations, with_these
+from tests.sipdispatch.manual_proxy import NOW, ManualProxy, facts
+
+A, B, C = "sip:192.0.2.21", "sip:192.0.2.22", "sip:192.0.2.23"
+NOBODY = {"kind": "list", "before": "", "uri": "", "address": ""}
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def zone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def go(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return go
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Running]:
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, ManualProxy()) as there:
+        yield there
+
+
+def as_json(told: str) -> Any:
+    document = json.loads(told)
+    assert document["version"] == 1
+    return document
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Which proxy
+
+
+@pytest.mark.parametrize("command", [("status",), ("events",), ("events", "-f"), ("ds", "list"), ("ds", "drain", A)])
+def test_without_a_proxy_every_command_says_so(run: Run, command: tuple[str, ...]) -> None:
+    status, out, err = run(*command)
+    assert (status, out) == (2, "")
+    assert err.startswith("sipdispatch: error: no proxy has its control socket there\n  where: ")
+
+
+@pytest.mark.usefixtures("proxy")
+def test_the_socket_may_be_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/nowhere")
+    assert run("status")[0] == 2
+    assert run("status", "--socket", str(tmp_path / NAME))[0] == 0
+
+
+@pytest.mark.usefixtures("proxy")
+def test_the_configuration_may_be_named(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "a.toml"
+    config.write_text('[proxy]\nlisten = "192.0.2.1"\n')
+    assert run("status", "--config", str(config))[0] == 0
+    config.write_text('[proxy]\nlisten = "x"\nsett = 1\n')
+    status, _, err = run("status", "--config", str(config))
+    assert status == 2
+    assert err.count("sipdispatch: error: ") == 2
+    assert "both a socket and a configuration" in run("status", "--config", str(config), "--socket", "x")[2]
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        ({"enabled": True, "socket": Path("/a/b")}, "/a/b"),
+        ({"enabled": True, "socket": None}, f"{NAME}"),
+        ({"enabled": False, "socket": None}, "this proxy has no control socket"),
+    ],
+)
+def test_the_socket_of_the_configuration(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: dict[str, Any], expected: str
+) -> None:
+    @attrs.frozen
+    class Given:
+        enabled: bool
+        socket: Path | None
+
+    class Sections:
+        pass
+
+    class Loaded:
+        sections = Sections()
+
+    vars(Sections)  # a class of its own for each case
+    Loaded.sections.control = Given(**control)  # type: ignore[attr-defined]
+    monkeypatch.setattr("sipdispatch.load.load", lambda _: Loaded())
+    assert expected in run("status", "--config", "a.toml")[2]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# ds
+
+
+def test_without_a_command_help_is_shown(run: Run) -> None:
+    status, out, err = run("ds")
+    assert (status, out) == (2, "")
+    assert "Commands:\n  list " in err
+
+
+@pytest.mark.parametrize(("word", "hint"), [("lits", "did you mean list?"), ("xyz", "write one of list, explain,")])
+def test_a_command_that_there_is_not(run: Run, word: str, hint: str) -> None:
+    status, _, err = run("ds", word)
+    assert status == 2
+    assert f"there is no command ds {word}" in err
+    assert hint in err
+
+
+@pytest.mark.usefixtures("proxy")
+def test_list_as_json(run: Run) -> None:
+    status, out, _ = run("ds", "list", "--json")
+    assert status == 0
+    assert as_json(out) == {"version": 1, "now": NOW} | sets_json(facts())
+    (one,) = as_json(run("ds", "list", "--set", "2", "--json")[1])["sets"]
+    assert one["set"] == 2
+
+
+@pytest.mark.usefixtures("proxy")
+def test_list_of_a_set_that_there_is_not(run: Run) -> None:
+    assert run("ds", "list", "--set", "7") == (
+        2,
+        "",
+        "sipdispatch: error: there is no set 7\n  where: /etc/sipdispatch/dispatcher.list\n  to do: name one of 1, 2\n",
+    )
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_watching(run: Run, proxy: Running, monkeypatch: pytest.MonkeyPatch, *, clear: bool) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            proxy.stop()
+
+    monkeypatch.setattr(time, "sleep", nap)
+    monkeypatch.setattr(ds_command, "standard_output", lambda: Screen(can_clear=clear))
+    said: list[str] = []
+    monkeypatch.setattr(ds_command, "say", said.append)
+    status, _, err = run("ds", "list", "--watch", "0.5")
+    assert (status, naps) == (2, [0.5, 0.5])
+    assert [text.count("set 1: weight") for text in said] == [1, 1]
+    assert all(text.startswith(CLEAR) == clear for text in said)
+    assert "no proxy" in err
+
+
+def test_words(run: Run, proxy: Running) -> None:
+    assert run("ds", "drain", A) == (0, f"{A} in set 1: draining, takes no new work\n", "")
+    assert run("ds", "undrain", A) == (0, f"{A} in set 1: enabled\n", "")
+    assert run("ds", "set-state", "d", A, "--set", "1") == (0, f"{A} in set 1: disabled\n", "")
+    assert run("ds", "set-state", "i", "all", "--set", "1")[1] == (
+        "all in set 1, 3 destinations: draining, takes no new work\n"
+    )
+    done = [each[:3] for each in proxy.operations.done]
+    assert done == [(1, A, Word.DRAINING), (1, A, Word.ENABLED), (1, A, Word.DISABLED), (1, "all", Word.DRAINING)]
+    assert all(re.fullmatch(r"control: uid \d+, pid \d+", each[3]) for each in proxy.operations.done)
+    assert as_json(run("ds", "undrain", A, "--json")[1]) == {
+        "version": 1,
+        "set": 1,
+        "destination": A,
+        "word": "enabled",
+        "destinations": 1,
+    }
+
+
+@pytest.mark.usefixtures("proxy")
+def test_no_such_state(run: Run) -> None:
+    status, _, err = run("ds", "set-state", "asleep", A)
+    assert status == 2
+    assert err.startswith(
+        "sipdispatch: error: 'asleep' is no state\n  where: parameter state\n  to do: write a (enabled)"
+    )
+
+
+def test_drain_waits(run: Run, proxy: Running) -> None:
+    told = f"{C} in set 1: draining, takes no new work\n"
+    assert run("ds", "drain", C, "--wait", "--timeout", "0") == (
+        1,
+        f"{told}not drained after 0 s: 2 calls at what drains in set 1\n",
+        "",
+    )
+    status, out, _ = run("ds", "drain", C, "--wait", "--timeout", "0", "--json")
+    assert (status, as_json(out)["drained"]) == (1, False)
+    proxy.do(proxy.operations.drained.set)
+    assert run("ds", "drain", C, "--wait") == (0, f"{told}drained after 0 s: no call is left\n", "")
+    status, out, _ = run("ds", "drain", C, "--wait", "--json")
+    assert status == 0
+    assert set(as_json(out)) == {"version", "set", "destination", "word", "destinations", "drained", "waited"}
+
+
+def test_a_timeout_is_about_waiting(run: Run) -> None:
+    status, _, err = run("ds", "drain", C, "--timeout", "3")
+    assert status == 2
+    assert "--timeout is about waiting" in err
+
+
+@pytest.mark.usefixtures("proxy")
+def test_reload(run: Run) -> None:
+    status, out, _ = run("ds", "reload", "--json")
+    assert status == 0
+    assert as_json(out)["added"] == ["sip:192.0.2.24"]
+    assert run("ds", "reload", "--reset-state")[1] == "reloaded: nothing is different; 4 destinations\n"
+    assert not as_json(run("ds", "reload", "--dry-run", "--json")[1])["done"]
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_list_that_is_refused(run: Run, tmp_path: Path, dry: tuple[str, ...]) -> None:
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, Steered(with_destinations(2), answer=BROKEN)):
+        told = "sipdispatch: error: -1 is no number\n  where: a.list:2:18\n  to do: write 0\n"
+        assert run("ds", "reload", *dry) == (2, "", told)
+        status, out, _ = run("ds", "reload", "--json", *dry)
+        assert status == 2
+        assert (as_json(out)["refused"], len(as_json(out)["problems"])) == (True, 2)
+
+
+def test_a_list_that_is_refused_without_a_reason(run: Run, tmp_path: Path) -> None:
+    answer = ReloadReport(done=False, destinations=2)
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, Steered(with_destinations(2), answer=answer)):
+        assert run("ds", "reload")[2].startswith("sipdispatch: error: the list is not taken over\n")
+
+
+def test_warnings_are_told(run: Run, tmp_path: Path) -> None:
+    problems = [
+        Problem("a.list", 3, 1, severity="warning", message="doubtful", hint="look"),
+        Problem("a.list", 0, 0, severity="warning", message="x"),
+    ]
+    answer = ReloadReport(done=True, destinations=1, problems=problems)
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, Steered(with_destinations(2), answer=answer)):
+        assert run("ds", "reload") == (
+            0,
+            "a.list:3:1: warning: doubtful; look\na.list: warning: x\nreloaded: nothing is different; 1 destination\n",
+            "",
+        )
+
+
+def test_add_and_remove(run: Run, tmp_path: Path) -> None:
+    operations = Steered(with_these(destination(1, uri=A), destination(2, uri=B, set_id=2)))
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, operations):
+        assert run("ds", "add", "1", "sip:x")[1] == "+ sip:192.0.2.23\nadded; 3 destinations\n"
+        assert run("ds", "add", "1", "sip:x", "8", "2", "weight=5", "--save")[0] == 0
+        assert run("ds", "remove", B, "--save")[1].endswith("removed, and taken out of the list; 3 destinations\n")
+        assert run("ds", "remove", "sip:x")[2].startswith("sipdispatch: error: no destination is called sip:x\n")
+    assert [each[:-1] for each in operations.done] == [
+        ("add", "1 sip:x 0 0", False),
+        ("add", "1 sip:x 8 2 weight=5", True),
+        ("remove", 2, B, True),
+    ]
+
+
+@pytest.mark.usefixtures("proxy")
+def test_history(run: Run) -> None:
+    assert run("ds", "history", B)[1].count("\n") == 2
+    assert run("ds", "history", "--limit", "1")[1].count("\n") == 1
+    assert run("ds", "history", "--set", "2")[1] == "nothing has happened\n"
+    assert len(as_json(run("ds", "history", "--json")[1])["events"]) == 4
+
+
+def test_explain(run: Run, tmp_path: Path) -> None:
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, Steered()):
+        question = ("--call-id", "x", "--from", "sip:a", "--source", "192.0.2.9", "--uri", "sip:b")
+        asked = as_json(run("ds", "explain", *question, "--json")[1])["asked"]
+        assert asked == {"call_id": "x", "from": "sip:a", "source": "192.0.2.9", "uri": "sip:b"}
+        Path("a.sip").write_bytes(b"INVITE sip:a SIP/2.0\r\n\r\n")
+        asked = as_json(run("ds", "explain", "a.sip", "--listener", "x", "--json")[1])["asked"]
+        assert asked == {"message": "INVITE sip:a SIP/2.0\r\n\r\n", "listener": "x"}
+        Path("b.sip").write_bytes(b"\xff")
+        assert "the message is not UTF-8" in run("ds", "explain", "b.sip")[2]
+        assert "there is no message to explain" in run("ds", "explain")[2]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Tables
+
+
+def shown(*destinations: Any) -> dict[str, Any]:
+    return {"now": NOW} | sets_json(with_these(*destinations) if destinations else facts())
+
+
+def test_every_line_has_80_columns_at_most_and_no_word_is_cut() -> None:
+    everything = dict.fromkeys(range(1, 7), 123456789)
+    crowded = [destination(number, replies=everything, calls_active=99_999, rtt=1.2345) for number in range(1, 4)]
+    for told in (shown(), shown(*crowded)):
+        text = list_text(told, Screen(width=80))
+        assert max(map(len, text.splitlines())) <= 80
+        headings = "# state destination since why weight share calls calls/s msgs/s RTT 2xx"
+        assert set(headings.split()) <= set(text.split())
+        words = {
+            word
+            for one in told["sets"]
+            for each in one["destinations"]
+            for word in (*each["uri"].split(), *each["cause"].split())
+        }
+        assert words <= set(text.split())
+        assert "…" not in text
+
+
+def test_on_a_wide_terminal_and_in_a_file_a_destination_is_one_line() -> None:
+    text = list_text(shown(), Screen())
+    assert list_text(shown(), Screen(width=160)) == text
+    (line,) = [line for line in text.splitlines() if "192.0.2.22" in line]
+    who, load = "IP down sip:192.0.2.22 2 min", "50 0.0 % 0 0.0 0.0 -"
+    assert line.split() == f"{who} {load} 60.1k 57.7k 2811 3 no answer in 500 ms".split()
+
+
+def test_a_narrow_terminal_gets_tables_joined_by_numbers() -> None:
+    one = "\n".join(list_text(shown(), Screen(width=80)).split("\n\nset 2")[0].splitlines())
+    assert one.splitlines()[:6] == [
+        "set 1: weight, 1 of 3 take new work",
+        "#  state        destination     since  why",
+        "1  AP up        sip:192.0.2.21    3 d  the list",
+        "2  IP down      sip:192.0.2.22  2 min  no answer in 500 ms",
+        "3  DP draining  sip:192.0.2.23    1 h  control: uid 0, pid 4242",
+        "",
+    ]
+    assert one.splitlines()[6].startswith("#  weight ")
+
+
+def test_colours_only_where_they_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = list_text(shown(), Screen(width=160, colours="standard"))
+    assert "\x1b[31m" in coloured
+    assert "\x1b" not in list_text(shown(), Screen(width=160))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in list_text(shown(), Screen(width=160, colours="standard"))
+
+
+def test_what_comes_from_outside_is_shown_as_text() -> None:
+    text = list_text(shown(destination(1, cause="\x1b[31m [bold]x[/bold] :smile:", uri="sip:a\nb")), Screen())
+    assert "\\x1b[31m [bold]x[/bold] :smile:" in text
+    assert "sip:a\\x0ab" in text
+
+
+def test_an_empty_list_is_said() -> None:
+    assert list_text({"now": NOW} | sets_json(EMPTY), Screen()) == "the list is empty"
+    quiet = list_text(shown(destination(1, replies={}, cause="")), Screen(width=80))
+    assert "xx" not in quiet
+
+
+def test_the_screen_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert standard_output() == Screen()
+
+    class Terminal:
+        is_terminal, is_dumb_terminal, width, color_system = True, False, 60, "truecolor"
+
+    monkeypatch.setattr(screen, "Console", lambda **_: Terminal())
+    assert standard_output() == Screen(width=80, colours="truecolor", can_clear=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0"), (9999, "9999"), (10_000, "10.0k"), (999_949, "999.9k"), (4_500_000, "4.5M"), (12_000_000_000, "12.0G")],
+)
+def test_counts_are_short(count: int, words: str) -> None:
+    assert compact(count) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (172_799, "47 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_spans(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# status and events
+
+
+def test_status(run: Run, tmp_path: Path) -> None:
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, Steered(attrs.evolve(EMPTY, serving=False))):
+        status, out, err = run("status")
+        assert (status, err) == (1, "")
+        assert out.startswith("serving     no: no destination takes new work\n")
+        status, out, _ = run("status", "--json")
+        assert (status, as_json(out)["proxy"]["serving"]) == (1, False)
+
+
+def test_status_tells_what_there_is() -> None:
+    listeners = (
+        ListenerFacts(address="udp:192.0.2.10:5060", advertised="198.51.100.1:5060", receive_buffer=212_992),
+        ListenerFacts(address="udp:[2001:db8::1]:5060", advertised="[2001:db8::1]:5060", receive_buffer=999),
+    )
+    told = attrs.evolve(
+        EMPTY,
+        listeners=listeners,
+        reload=ReloadFacts(at=EMPTY.now - 5, done=False, text="1 error"),
+        received_bytes=1 << 50,
+    )
+    text = as_text(status_json(told))
+    assert "listeners   udp:192.0.2.10:5060, known as 198.51.100.1:5060, receive buffer 208 KiB\n" in text
+    assert "            udp:[2001:db8::1]:5060, receive buffer 999 B\n" in text
+    assert "last reload refused 5 s ago: 1 error\n" in text
+    assert "sets        0; destinations: none\n" in text
+    assert "1,000 received (1024.0 TiB)" in text
+
+
+def test_events(run: Run, tmp_path: Path) -> None:
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, Steered()):
+        assert run("events") == (0, "nothing has happened\n", "")
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, ManualProxy()):
+        assert run("events")[1].count("\n") == 4
+        assert len(as_json(run("events", "-n", "2", "--json")[1])["events"]) == 2
+
+
+@pytest.fixture
+def meanwhile(proxy: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let these happen at the proxy once a command follows, and some after it has read the past; then it stops."""
+    ask, follow = ControlClient.call, ControlClient.events
+
+    def prepare(before: Sequence[int], after: Sequence[int]) -> None:
+        def call(client: ControlClient, method: str, *arguments: Any, **named: Any) -> Any:
+            result = ask(client, method, *arguments, **named)
+            for number in {"events": before, "dispatcher.history": after}.get(method, ()):
+                proxy.do(proxy.operations.happen, happening(number))
+            return result
+
+        def events(client: ControlClient) -> Iterator[Any]:
+            for place, event in enumerate(follow(client), 1):
+                yield event
+                if place == len(before) + len(after):
+                    proxy.stop()
+
+        monkeypatch.setattr(ControlClient, "call", call)
+        monkeypatch.setattr(ControlClient, "events", events)
+
+    proxy.operations.room = 100
+    return prepare
+
+
+@pytest.mark.parametrize("json_wanted", [True, False])
+def test_following(run: Run, meanwhile: Callable[..., None], *, json_wanted: bool) -> None:
+    meanwhile([5], [6, 8, 12])
+    status, out, err = run("events", "--follow", "--limit", "2", *(("--json",) if json_wanted else ()))
+    assert status == 2
+    assert err.startswith("1 event lost: what reads this is too slow\n3 events lost: what reads this is too slow\n")
+    assert "the proxy has ended, or has closed the connection" in err
+    if json_wanted:
+        assert [json.loads(line)["sequence"] for line in out.splitlines()] == [4, 5, 6, 8, 12]
+    else:
+        assert out.count("\n") == 5
+
+
+def test_following_without_the_past(run: Run, meanwhile: Callable[..., None]) -> None:
+    meanwhile([], [5])
+    status, out, err = run("events", "-f", "-n", "0")
+    assert (status, out.count("\n")) == (2, 1)
+    assert "lost" not in err
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({}, "set 1  sip:10.0.0.2:5060  up -> down: no answer in 500 ms"),
+        ({"uri": "sip:pbx", "cause": ""}, "set 1  sip:pbx 10.0.0.2:5060  up -> down"),
+        (
+            NOBODY | {"after": "reloaded", "cause": "2 added", "set_id": None},
+            "list  reloaded: 2 added",
+        ),
+        (NOBODY | {"after": "x\x1b", "cause": ""}, "list  set 1  x\\x1b"),
+    ],
+)
+def test_an_event_is_one_line(known: dict[str, Any], words: str) -> None:
+    assert event_words(happening(1, **known).to_json()) == f"2026-09-21 14:13:21  {words}"
