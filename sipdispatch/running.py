@@ -82,7 +82,7 @@ class Running:
 
     def __init__(self, identity: Identity) -> None:
         self.chronicle = Chronicle()
-        self._identity = identity
+        self.identity = identity
         self._upkeep: Upkeep | None = None
         self._service: Service | None = None
         self._reloaded: ReloadFacts | None = None
@@ -168,7 +168,7 @@ class Running:
         sets = []
         for set_id, pool in snapshot.pools.items():
             sets.append((yield from self._set(snapshot, set_id, pool, board)))
-        counters, identity = self._counters, self._identity
+        counters, identity = self._counters, self.identity
         return ProxyFacts(
             version=version_number(),
             packet_path=packet_path(),
@@ -213,7 +213,7 @@ class Running:
         counters, entry = self._counters, destination.entry
         ago = time.time() - trio.current_time()
         seen = counters.last_seen.get(number)
-        probed = self._identity.probing and not entry.flags & NO_PING
+        probed = self.identity.probing and not entry.flags & NO_PING
         return DestinationFacts(
             number=number,
             set_id=entry.set_id,

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import attrs
 import structlog
 import trio
 
 from dispatcher.algorithm import Kind
 from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_states
 from dispatcher.destination import Destination, Entry
-from dispatcher.listdiff import diff_lists
+from dispatcher.listdiff import ListDiff, diff_lists
 from dispatcher.listener import Listener
 from dispatcher.listfile import parse_list
 from dispatcher.names import FAMILIES
@@ -36,6 +37,7 @@ from health.target import Target
 from sip.uri import host_port
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
+from sipdispatch.operations import ReloadReport
 from sipdispatch.preflight import find_misfits
 from sipdispatch.statefile import Kept, known
 from sipdispatch.vitals import avoided_of, latencies_of, ramps_of, states_of, target_of
@@ -144,42 +146,54 @@ class Upkeep:
             self._entries, self._rebuild, path=path, families=families, own=own, task_status=task_status
         )
 
-    async def reload(self, nursery: trio.Nursery) -> bool:
+    async def reload(self, nursery: trio.Nursery, *, dry_run: bool = False) -> ReloadReport:
         """Read the list again; a bad one leaves the old in force and says why.  Two at once take turns."""
         async with self._reloading:
-            return await self._reload(nursery)
+            path = self._settings.list_path
+            entries, problems = await read_list(path, self._settings)
+            tell(problems)
+            if entries is None:
+                errors = [str(problem) for problem in problems if problem.severity == "error"]
+                return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
+            return await self._take_over(entries, problems, nursery, dry_run=dry_run)
 
-    async def _reload(self, nursery: trio.Nursery) -> bool:
-        path = self._settings.list_path
-        entries, problems = await read_list(path, self._settings)
-        tell(problems)
-        if entries is None:
-            errors = [str(problem) for problem in problems if problem.severity == "error"]
-            return self._refuse(errors[0], f"see: sipdispatch check {path}", len(errors))
+    async def change(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> ReloadReport:
+        """Use these entries, until the list is read again, as `reload` does."""
+        async with self._reloading:
+            return await self._take_over(entries, (), nursery)
+
+    async def _take_over(
+        self, entries: tuple[Entry, ...], problems: tuple[Problem, ...], nursery: trio.Nursery, *, dry_run: bool = False
+    ) -> ReloadReport:
         vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
         if vanished:
             why = f"set {min(vanished)} is in use and has no destination any more"
-            return self._refuse(why, f"{why}: write flag 4 to take one out")
+            return self._refuse(why, f"{why}: write flag 4 to take one out", problems)
         before, version = self._entries, self._version
         difference = diff_lists(before, entries)
+        report = _report(difference, problems, dry_run=dry_run)
+        if dry_run:
+            return report
         await self.follow_list(entries, nursery)
         if self._version == version:
             self._entries = before
-            return self._refuse(
-                "no snapshot of it can be made", "put right what the line before says, then send SIGHUP"
-            )
-        log.info("the list was reloaded", path=str(path), change=str(difference), destinations=self._count())
+            hint = "put right what the line before says, then send SIGHUP"
+            return self._refuse("no snapshot of it can be made", hint, problems)
+        path = str(self._settings.list_path)
+        log.info("the list was reloaded", path=path, change=str(difference), destinations=self._count())
         if self._audience is not None:
             self._audience.reloaded(str(difference), done=True)
-        return True
+        return attrs.evolve(report, done=True, destinations=self._count())
 
-    def _refuse(self, why: str, hint: str, errors: int = 1) -> bool:
-        """Say that the list was not reloaded; False."""
+    def _refuse(self, why: str, hint: str, problems: tuple[Problem, ...], errors: int = 1) -> ReloadReport:
+        """Say that the list was not reloaded."""
         path = str(self._settings.list_path)
         log.error("the list was not reloaded; the old one stays in force", path=path, errors=errors, hint=hint)
         if self._audience is not None:
             self._audience.reloaded(why, done=False)
-        return False
+        if not any(problem.severity == "error" for problem in problems):
+            problems = (*problems, Problem(path, 0, 0, severity="error", message=why, hint=hint))
+        return ReloadReport(done=False, destinations=self._count(), problems=problems)
 
     def kept(self) -> Iterator[Kept]:
         """What the next run should know of each destination."""
@@ -319,6 +333,19 @@ class Upkeep:
 
     def _count(self) -> int:
         return sum(map(len, self._numbers.values()))
+
+
+def _report(difference: ListDiff, problems: tuple[Problem, ...], *, dry_run: bool) -> ReloadReport:
+    """The difference for people, a line for each destination that it concerns."""
+    changed = [f"{change.after.set_id} {change}" for change in difference.changed]
+    return ReloadReport(
+        done=False,
+        dry_run=dry_run,
+        added=[f"{entry.set_id} {entry.uri}" for entry in difference.added],
+        removed=[f"{entry.set_id} {entry.uri}" for entry in difference.removed],
+        changed=[*changed, *(["the order"] if difference.reordered else [])],
+        problems=problems,
+    )
 
 
 def fingerprint_of(entries: Iterable[Entry]) -> str:

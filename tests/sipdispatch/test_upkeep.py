@@ -49,7 +49,7 @@ class Kept:
 
     async def change(self, text: str) -> bool:
         self.path.write_text(text)
-        return await self.upkeep.reload(self.nursery)
+        return (await self.upkeep.reload(self.nursery)).done
 
     @property
     def snapshot(self) -> Snapshot:
@@ -132,7 +132,7 @@ async def test_a_list_that_cannot_be_read_changes_nothing(tmp_path: Path) -> Non
         before = kept.snapshot
         kept.path.unlink()
         with structlog.testing.capture_logs() as logged:
-            assert not await kept.upkeep.reload(kept.nursery)
+            assert not (await kept.upkeep.reload(kept.nursery)).done
         assert kept.snapshot is before
         assert "cannot be read" in logged[0]["event"]
 
@@ -319,7 +319,7 @@ async def test_destinations_that_no_table_can_be_made_of_leave_the_old_ones_in_f
         assert [entry["event"] for entry in logged if entry["log_level"] != "warning"] == [
             "the list was not reloaded; the old one stays in force"
         ]
-        assert await kept.upkeep.reload(kept.nursery), "as soon as it can"
+        assert (await kept.upkeep.reload(kept.nursery)).done, "as soon as it can"
         assert len(kept.takers()) == 3
 
 

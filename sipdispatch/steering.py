@@ -1,0 +1,233 @@
+"""What is done with a running proxy when somebody asks for it?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import trio
+
+from dispatcher.choice import Chance
+from dispatcher.destination import Destination, Entry
+from dispatcher.hopcache import NextHops
+from dispatcher.keyed import CHOICE, digest
+from dispatcher.listfile import parse_list
+from dispatcher.outcome import Resolve
+from dispatcher.selection import slot_of
+from dispatcher.service import MAX_LOOKUPS_A_REQUEST, Service
+from health.board import Word
+from sip.uri import host_port
+from sipdispatch.control_naming import ALL, spelling
+from sipdispatch.errors import CommandError
+from sipdispatch.facts import ProxyFacts
+from sipdispatch.happening import Happening
+from sipdispatch.listedit import save as save_list
+from sipdispatch.listedit import with_line, without_lines
+from sipdispatch.operations import OperationError, ReloadReport
+from sipdispatch.running import Running
+from sipdispatch.upkeep import Upkeep
+
+DRAINED_S: Final = 5.0
+"""How long nothing may have come or gone: ten times RFC 3261's T1, when a lost BYE has been sent again."""
+LOOK_S: Final = 0.25
+
+_DOING: Final = {Word.ENABLED: "enable", Word.DRAINING: "drain", Word.DISABLED: "disable"}
+
+
+@attrs.frozen
+class Steering:
+    """The running proxy, as `Operations` has it."""
+
+    running: Running
+    upkeep: Upkeep
+    service: Service
+    names: NextHops
+    nursery: trio.Nursery
+    list_path: Path
+
+    # What can be told
+
+    def facts(self) -> ProxyFacts:
+        """Everything that can be told, as of now."""
+        return self.running.facts()
+
+    def facts_in_steps(self) -> Generator[None, None, ProxyFacts]:
+        """The same, with a yield after every few destinations."""
+        return self.running.facts_in_steps()
+
+    def history(self, set_id: int | None = None, name: str | None = None) -> Sequence[Happening]:
+        """The last happenings, oldest first, of a destination or of all."""
+        return self.running.history(set_id, name)
+
+    def follow(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Happening]]:
+        """Every happening from now on."""
+        return self.running.follow()
+
+    def slot(self, key: str) -> int:
+        """The slot of a key among 65,536."""
+        return slot_of(digest(self.service.snapshot.keys[0], CHOICE, key.encode()))
+
+    async def explain(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Where a message would go and why: the JSON of `sipdispatch explain --json` for the same question."""
+        # The words of an explanation are not loaded for those who never ask for one.
+        from sipdispatch.explain import explain  # noqa: PLC0415
+        from sipdispatch.explain_document import as_json  # noqa: PLC0415
+        from sipdispatch.explain_request import Asked, arrive  # noqa: PLC0415
+        from sipdispatch.explain_words import Setting  # noqa: PLC0415
+
+        given = {"from_" if key == "from" else key: value for key, value in question.items()}
+        message = given.pop("message", None)
+        snapshot, facts = self.service.snapshot, self.running.identity
+        try:
+            arriving = arrive(Asked(**given), None if message is None else message.encode(), snapshot)
+        except CommandError as error:
+            (fault, *_) = error.faults
+            raise OperationError(fault.what, fault.where, fault.remedy) from error
+        looked_up: dict[str, Sequence[str]] = {}
+        chance = Chance(0, int.from_bytes(os.urandom(8)))
+        while True:
+            account = explain(
+                snapshot,
+                arriving.datagram,
+                arriving.source,
+                arriving.arrival,
+                names=self.names.get,
+                chance=chance,
+                calls=self.service.calls.active,
+            )
+            asked = account.outcome
+            if not isinstance(asked, Resolve) or len(looked_up) == MAX_LOOKUPS_A_REQUEST:
+                break
+            found = await self.names.fetch(asked.host, asked.port, asked.transport)
+            looked_up[asked.host] = [host_port(address) for address in found or ()]
+        setting = Setting(
+            listeners=[str(listener) for listener in snapshot.listeners],
+            assumed=arriving.assumed,
+            secret_path="",
+            fingerprint=facts.secret_fingerprint,
+            looked_up=looked_up,
+            notes=("a Call-ID of the last three minutes stays where it went, whatever is said here",),
+        )
+        document: dict[str, Any] = json.loads(as_json(snapshot, account, setting))
+        return document
+
+    # What can be done
+
+    async def set_word(self, set_id: int, name: str, word: Word, *, by: str) -> int:
+        """Give destinations the operator's word; how many have it now."""
+        numbers = self._numbers(set_id, name)
+        for number in numbers:
+            self.upkeep.vitals.set_word(number, word, f"operator: {_DOING[word]} ({by})")
+        return len(numbers)
+
+    async def wait_drained(self, set_id: int, name: str) -> None:
+        """Return when nothing has been seen for these destinations for DRAINED_S and they have no call."""
+        numbers = self._numbers(set_id, name)
+        calls, seen = self.service.calls, self.service.counters.last_seen
+        while True:
+            now = trio.current_time()
+            calls.expire(now)
+            if not any(calls.active(number) or now - seen.get(number, -DRAINED_S) < DRAINED_S for number in numbers):
+                return
+            await trio.sleep(LOOK_S)
+
+    async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+        """Read the list again, with `reset_state` its words and verdicts too.  Two at once take turns."""
+        report = await self.upkeep.reload(self.nursery, dry_run=dry_run)
+        if reset_state and report.done:
+            self.upkeep.vitals.reset(self.service.snapshot.numbers)
+        return report
+
+    async def add(self, line: str, *, save: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+        """Add the destination of one line; without `save` until the list is read again."""
+        entry = _one_entry(line)
+        if any(entry.key == own.key for own in self.upkeep.entries):
+            raise OperationError(
+                f"{entry.uri} is in set {entry.set_id} already",
+                line,
+                "take it out first, or change its line in the list",
+            )
+        if save:
+            return await self._save(lambda text: with_line(text, line))
+        return await self.upkeep.change((*self.upkeep.entries, entry), self.nursery)
+
+    async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+        """Take a destination out; without `save` until the list is read again."""
+        if name == ALL:
+            raise OperationError("a set is not emptied", f"set {set_id}", "name one destination, or drain them all")
+        keys = {destination.entry.key for destination in self._named(set_id, name).values()}
+        if save:
+            return await self._save(lambda text: _without(text, keys))
+        kept = tuple(entry for entry in self.upkeep.entries if entry.key not in keys)
+        return await self.upkeep.change(kept, self.nursery)
+
+    async def _save(self, edit: Callable[[bytes], bytes]) -> ReloadReport:
+        """Change the file, if it is a list before and after, and read it again."""
+
+        def rewrite() -> None:
+            edited = edit(self.list_path.read_bytes())
+            _, problems = parse_list(edited, str(self.list_path))
+            for problem in problems:
+                if problem.severity == "error":
+                    raise OperationError(
+                        problem.message, f"{problem.path}:{problem.line}:{problem.column}", problem.hint
+                    )
+            save_list(self.list_path, edited)
+
+        try:
+            await trio.to_thread.run_sync(rewrite)
+        except OSError as error:
+            raise OperationError(
+                f"the list cannot be changed: {error.strerror}",
+                str(self.list_path),
+                "leave out --save, or let us write it",
+            ) from error
+        return await self.upkeep.reload(self.nursery)
+
+    # Who is meant
+
+    def _numbers(self, set_id: int, name: str) -> tuple[int, ...]:
+        return tuple(self._named(set_id, name))
+
+    def _named(self, set_id: int, name: str) -> dict[int, Destination]:
+        snapshot = self.service.snapshot
+        pool = snapshot.pools.get(set_id)
+        if pool is None:
+            known = ", ".join(map(str, snapshot.pools))
+            raise OperationError(f"there is no set {set_id}", str(self.list_path), f"the sets are {known}")
+        start, sought = snapshot.starts[set_id], spelling(name)
+        found = {
+            snapshot.numbers[start + place]: destination
+            for place, destination in enumerate(pool.destinations)
+            if name == ALL or _is_called(destination, name, sought)
+        }
+        if not found:
+            raise OperationError(f"no destination is called {name}", f"set {set_id}", "see sipdispatch ds list")
+        return found
+
+
+def _is_called(destination: Destination, name: str, sought: tuple[str, int, str] | None) -> bool:
+    entry = destination.entry
+    if name in (entry.uri, host_port(destination.address), entry.duid):
+        return True
+    return sought is not None and sought == spelling(entry.uri)
+
+
+def _one_entry(line: str) -> Entry:
+    entries, problems = parse_list(line.encode(), "line")
+    for problem in problems:
+        if problem.severity == "error":
+            raise OperationError(problem.message, line, problem.hint)
+    if len(entries) != 1 or "\n" in line.strip():
+        raise OperationError("one destination is one line", line, "write it as in: 1 sip:192.0.2.11:5060 0 0 weight=50")
+    return entries[0]
+
+
+def _without(text: bytes, keys: set[tuple[int, str, int, str]]) -> bytes:
+    entries, _ = parse_list(text, "list")
+    return without_lines(text, {entry.line for entry in entries if entry.key in keys})
