@@ -139,6 +139,19 @@ class Health:
 
 
 @attrs.frozen(kw_only=True)
+class Control:
+    """The section `[control]`: who may steer the running proxy, and where; `socket` None is the default place.
+
+    `owner` and `group` are names or numbers, None for those of the process.
+    """
+
+    enabled: bool = True
+    socket: Path | None = None
+    owner: str | None = None
+    group: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Http:
     """The section `[http]`: where metrics and status are served; without it nowhere."""
 
@@ -150,6 +163,7 @@ class Sections:
     """The sections beside `[proxy]`."""
 
     health: Health = Health()
+    control: Control = Control()
     http: Http | None = None
 
 

@@ -22,6 +22,7 @@ _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,7})?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?|[0-9]{1,10}")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # token, RFC 3261 25.1
 _METHODS = tuple("INVITE BYE OPTIONS REGISTER SUBSCRIBE NOTIFY REFER INFO MESSAGE PRACK UPDATE PUBLISH".split())
 
@@ -173,6 +174,14 @@ def read_as_attribute(name: str) -> Callable[[object], Any]:
 
 def _plainly(example: str) -> str:
     return example.strip('"')
+
+
+def read_account(value: object) -> str:
+    """The name or the number of a user or a group."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
+    if not _ACCOUNT.fullmatch(text):
+        raise BadValueError(f"{shown(text)} is not the name of a user or group", "write a name of /etc/passwd or group")
+    return text
 
 
 def is_digits(value: object) -> bool:

@@ -1,12 +1,13 @@
-"""What do the sections beside [proxy] say: [health] and [http]?"""
+"""What do the sections beside [proxy] say: [health], [control] and [http]?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, get_args
 
 from sipdispatch import address_readers, readers
-from sipdispatch.config import Health, Http, Sections, Start
+from sipdispatch.config import Control, Health, Http, Sections, Start
 from sipdispatch.consistency import Finding
 from sipdispatch.tables import Table, Tables, many
 
@@ -45,20 +46,36 @@ _HTTP: Final = Table(
 )
 
 
-KEYS: Final = {"health": _HEALTH.keys, "http": _HTTP.keys}
+def _control(base: Path) -> Table:
+    return Table(
+        cls=Control,
+        reads={
+            "enabled": readers.read_bool,
+            "socket": readers.read_path(base),
+            "owner": readers.read_account,
+            "group": readers.read_account,
+        },
+        hint="write the line [control] above its keys",
+        meant={"path": "write socket", "listen": "write socket, the name of a file", "user": "write owner"},
+    )
+
+
+KEYS: Final = {"health": _HEALTH.keys, "control": _control(Path("/")).keys, "http": _HTTP.keys}
 """The keys of each section."""
 
 
-def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Finding]]:
+def read_sections(tree: Mapping[str, Any], base: Path) -> tuple[Sections, list[Finding]]:
     """Those of the file, each with its defaults where it has a mistake, and all that is wrong with them."""
     tables = Tables()
-    for table in (_HEALTH, _HTTP):
+    for table in (_HEALTH, _HTTP, _control(base)):
         tables.teach(table)
     found: list[Finding] = []
     health, wrong = tables.try_read(tree.get("health", {}), Health, ("health",))
+    found += wrong
+    control, wrong = tables.try_read(tree.get("control", {}), Control, ("control",))
     found += wrong
     http = None
     if "http" in tree:
         http, wrong = tables.try_read(tree["http"], Http, ("http",))
         found += wrong
-    return Sections(health=health or Health(), http=http), found
+    return Sections(health=health or Health(), control=control or Control(), http=http), found

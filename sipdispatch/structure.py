@@ -19,7 +19,7 @@ from sipdispatch.readers import BadValueError
 from sipdispatch.sections import KEYS, read_sections
 from sipdispatch.tables import Table, Tables, many
 
-SECTIONS_TO_COME: Final = ("vrrp", "log", "control", "hook", "notify")
+SECTIONS_TO_COME: Final = ("vrrp", "log")
 """Known by name and refused, so that nobody believes they work."""
 
 NO_LISTENER: Final = 'write listen = ["udp:192.0.2.10:5060"] with an address of this node or the virtual IP'
@@ -81,7 +81,7 @@ def structure(tree: Mapping[str, Any], base: Path) -> Structured:
     `list`, `state_dir` and `secret_file` must be there: their defaults depend on where the process runs.
     """
     found = list(_unknown_sections(tree))
-    sections, wrong = read_sections(tree)
+    sections, wrong = read_sections(tree, base)
     found += wrong
     raw = tree.get("proxy")
     if not isinstance(raw, dict):

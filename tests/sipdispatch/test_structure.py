@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from sipdispatch import structure
-from sipdispatch.config import Health, Http, Proxy
+from sipdispatch.config import Control, Health, Http, Proxy
 from sipdispatch.sections import KEYS
 from sipdispatch.tables import Tables
 
@@ -40,7 +40,7 @@ def test_every_field_of_the_tree_has_a_reader() -> None:
     assert len(structure.PROXY_KEYS) == len(attrs.fields(Proxy)) + len(("advertise",))
 
 
-@pytest.mark.parametrize(("section", "cls"), [("health", Health), ("http", Http)])
+@pytest.mark.parametrize(("section", "cls"), [("health", Health), ("control", Control), ("http", Http)])
 def test_every_field_of_the_other_sections_has_a_reader(section: str, cls: type[attrs.AttrsInstance]) -> None:
     for key in KEYS[section]:
         found = structure.structure(tree() | {section: {key: []}}, BASE).findings
