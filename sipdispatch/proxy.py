@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import signal
 import sys
@@ -33,11 +34,15 @@ from dispatcher.wildcard import expand_wildcard
 from health.board import Change
 from health.sending import SendOutcome
 from sipdispatch import logs, secret, statefile
-from sipdispatch.config import Config, Proxy
+from sipdispatch.config import Config, Control, Proxy
+from sipdispatch.control_path import default_control_path
+from sipdispatch.control_server import serve_control
+from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.load import load
 from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
+from sipdispatch.steering import Steering
 from sipdispatch.upkeep import Upkeep, read_list, tell
 from sipdispatch.version import packet_path, version_number
 
@@ -110,6 +115,9 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             )
             running.begin(upkeep, service)
             nursery.start_soon(running.look)
+            await _serve_control(
+                config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path), nursery
+            )
             if config.sections.http is not None:
                 from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
 
@@ -144,6 +152,23 @@ async def _take_up(
     if entries is None or faults:
         raise CommandError.of(*faults)
     return secrets, listeners, entries, problems
+
+
+async def _serve_control(config: Config, steering: Steering, nursery: trio.Nursery) -> None:
+    """Let the proxy be steered; where only the default place cannot be had, that is said and it runs all the same."""
+    control = config.sections.control
+    if not control.enabled:
+        return
+    path = control.socket or default_control_path(os.environ, os.geteuid())
+    try:
+        opened = open_control_socket(path, owner=control.owner, group=control.group)
+    except CommandError as error:
+        if control != Control():
+            raise
+        fault = error.faults[0]
+        log.warning("there is no control socket", reason=fault.what, path=str(path), hint=fault.remedy)
+        return
+    await nursery.start(serve_control, opened, steering)
 
 
 @attrs.define

@@ -150,7 +150,7 @@ class Steering:
             raise OperationError(
                 f"{entry.uri} is in set {entry.set_id} already",
                 line,
-                "take it out first, or change its line in the list",
+                "take it out first, or change its line and reload",
             )
         if save:
             return await self._save(lambda text: with_line(text, line))
@@ -185,7 +185,7 @@ class Steering:
             raise OperationError(
                 f"the list cannot be changed: {error.strerror}",
                 str(self.list_path),
-                "leave out --save, or let us write it",
+                "leave out --save, or let us write",
             ) from error
         return await self.upkeep.reload(self.nursery)
 

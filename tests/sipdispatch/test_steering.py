@@ -1,0 +1,220 @@
+"""What an operator asks of a running proxy through its control socket, and what becomes of it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import structlog.testing
+import trio
+
+from dispatcher.listener import Listener
+from dispatcher.service import Service
+from dispatcher.slots import TABLE_SIZE
+from health.board import NEW_WORK
+from sipdispatch import proxy, steering
+from sipdispatch.config import Config, Control, Flags, Health, Sections
+from sipdispatch.errors import CommandError
+from sipdispatch.listedit import with_line, without_lines
+from sipdispatch.load import load
+from tests.dispatcher.world import request
+
+LIST = """# ours
+1 sip:127.0.0.67:5062 0 0 weight=3;duid=one  # the first
+1 sip:127.0.0.68 0 0 weight=1
+2 sip:127.0.0.67:5062 0 0
+"""
+
+
+@pytest.fixture(autouse=True)
+def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building a table takes a third of a second; choices without one are as sound."""
+
+    async def empty(_groups: object) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b"\xff" * TABLE_SIZE
+
+    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+
+
+@attrs.define
+class Stage:
+    service: Service
+    stream: trio.SocketStream
+    list_file: Path
+
+    async def ask(self, method: str, *positional: object, **named: object) -> Any:
+        """The result, or the error's `what`."""
+        question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": positional or named}
+        await self.stream.send_all(json.dumps(question).encode() + b"\n")
+        raw = b""
+        while not raw.endswith(b"\n"):
+            raw += await self.stream.receive_some(65536)
+        answer = json.loads(raw)
+        return answer["result"] if "result" in answer else (answer["error"].get("data") or answer["error"])
+
+    def takers(self) -> list[tuple[int, str]]:
+        """Set and URI of those who take new work."""
+        snapshot = self.service.snapshot
+        return [
+            (set_id, snapshot.destinations[snapshot.starts[set_id] + place].entry.uri)
+            for set_id, codes in snapshot.liveness.items()
+            for place, code in enumerate(codes)
+            if code & NEW_WORK
+        ]
+
+    async def until_takers(self, *uris: str) -> None:
+        while [uri for set_id, uri in self.takers() if set_id == 1] != list(uris):  # noqa: ASYNC110 - it has no event
+            await trio.sleep(0.01)
+
+
+def configuration(folder: Path, control: Control) -> Config:
+    (folder / "dispatcher.list").write_text(LIST)
+    path = folder / "sipdispatch.toml"
+    path.write_text(f'[proxy]\nlisten = "127.0.0.1:9"\nstate_dir = "{folder}"\nlist = "dispatcher.list"\n')
+    loaded = load(path, Flags(set_id=1))
+    assert isinstance(loaded, Config), loaded
+    return attrs.evolve(
+        loaded,
+        proxy=attrs.evolve(loaded.proxy, listen=(Listener("udp", ("127.0.0.1", 0)),)),
+        sections=Sections(health=Health(enabled=False), control=control),
+    )
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    path = folder / "run" / "control.sock"
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            service: Service = await nursery.start(proxy.serve, configuration(folder, Control(socket=path)))
+            async with await trio.open_unix_socket(str(path)) as stream:
+                yield Stage(service, stream, folder / "dispatcher.list")
+            nursery.cancel_scope.cancel()
+    assert not path.exists()
+
+
+ONE, OTHER = "sip:127.0.0.67:5062", "sip:127.0.0.68"
+
+
+@pytest.mark.parametrize("name", [ONE, "sip:127.0.0.67:5062;transport=UDP", "127.0.0.67:5062", "one"])
+async def test_a_destination_is_drained_and_comes_back_by_any_of_its_names(tmp_path: Path, name: str) -> None:
+    async with staged(tmp_path) as stage:
+        assert (await stage.ask("dispatcher.drain", destination=name, set=1))["destinations"] == 1
+        await stage.until_takers(OTHER)
+        assert (2, ONE) in stage.takers(), "in the other set it goes on"
+        assert (await stage.ask("dispatcher.wait_drained", destination=name, set=1))["drained"] is True
+        assert (await stage.ask("dispatcher.undrain", destination=name, set=1))["destinations"] == 1
+        await stage.until_takers(ONE, OTHER)
+        (first, _) = (await stage.ask("dispatcher.history"))["events"]
+        assert (first["kind"], first["before"], first["after"]) == ("word", "enabled", "draining")
+        assert first["cause"].startswith("operator: drain (control: uid ")
+
+
+async def test_all_of_a_set_are_meant_and_who_is_not_there_is_told(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        assert await stage.ask("dispatcher.set_state", "d", 1, "all") == "Ok. Dispatcher state updated."
+        await stage.until_takers()
+        assert (await stage.ask("dispatcher.drain", destination="sip:gone", set=1))["what"] == (
+            "no destination is called sip:gone"
+        )
+        assert (await stage.ask("dispatcher.drain", destination="all", set=9))["to_do"] == "the sets are 1, 2"
+
+
+async def test_draining_waits_for_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steering, "DRAINED_S", 0.0)
+    async with staged(tmp_path) as stage:
+        with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as phone:
+            await phone.bind(("127.0.0.1", 0))
+            await phone.sendto(request(), stage.service.snapshot.listeners[0].address)
+        while not any(stage.service.calls.active(number) for number in stage.service.snapshot.numbers):  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        waiting = await stage.ask("dispatcher.wait_drained", destination="all", set=1, timeout=0.05)
+        assert waiting["drained"] is False
+
+
+async def test_a_reload_tells_its_difference_before_and_after(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.drain", destination=OTHER, set=1)
+        stage.list_file.write_text(LIST.replace("weight=1", "weight=2") + "1 sip:127.0.0.69 0 0\n")
+        changed = {"added": ["1 sip:127.0.0.69"], "removed": [], "changed": ["1 sip:127.0.0.68: weight 1 -> 2"]}
+        before = await stage.ask("dispatcher.reload", dry_run=True)
+        assert {key: before[key] for key in changed} == changed
+        assert (before["done"], len(stage.service.snapshot.destinations)) == (False, 3)
+        after = await stage.ask("dispatcher.reload", report=True, reset_state=True)
+        # The watcher of the file may have been first.
+        assert after["done"] is True
+        assert len(stage.service.snapshot.destinations) == 4
+        await stage.until_takers(ONE, OTHER, "sip:127.0.0.69")
+
+
+async def test_a_list_that_is_wrong_is_not_taken_and_says_why(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        stage.list_file.write_text("1 nonsense://x\n")
+        told = await stage.ask("dispatcher.reload")
+        assert told["where"].endswith("dispatcher.list:1:3")
+        assert told["report"]["refused"] is True
+        assert len(stage.service.snapshot.destinations) == 3
+
+
+async def test_destinations_come_and_go_for_now_or_for_good(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:127.0.0.69", 0, 0, "weight=5")
+        await stage.until_takers(ONE, OTHER, "sip:127.0.0.69")
+        assert stage.list_file.read_text() == LIST
+        assert "already" in (await stage.ask("dispatcher.add", 1, ONE))["what"]
+        await stage.ask("dispatcher.remove", 1, "sip:127.0.0.69")
+        await stage.until_takers(ONE, OTHER)
+        await stage.ask("dispatcher.add", group=1, address="sip:127.0.0.70", attrs="weight=5", save=True)
+        await stage.until_takers(ONE, OTHER, "sip:127.0.0.70")
+        assert stage.list_file.read_text().startswith(LIST + "1 sip:127.0.0.70 ")
+        await stage.ask("dispatcher.remove", group=1, address="one", save=True)
+        await stage.until_takers(OTHER, "sip:127.0.0.70")
+        first = LIST.splitlines()[1]
+        assert stage.list_file.read_text().startswith(LIST.replace(f"{first}
+", ""))
+        assert "not emptied" in (await stage.ask("dispatcher.remove", 1, "all"))["what"]
+
+
+async def test_a_file_that_is_wrong_or_cannot_be_written_stays_as_it_is(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        stage.list_file.write_text("1 nonsense://x\n")
+        refused = await stage.ask("dispatcher.add", group=1, address="sip:127.0.0.70", save=True)
+        assert refused["where"].endswith("dispatcher.list:1:3")
+        assert stage.list_file.read_text() == "1 nonsense://x\n"
+        stage.list_file.unlink()
+        assert "cannot be changed" in (await stage.ask("dispatcher.remove", group=1, address=ONE, save=True))["what"]
+
+
+async def test_it_explains_and_tells_slots(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        account = await stage.ask("dispatcher.explain", call_id="abc")
+        assert account["choice"]["slot"] == (await stage.ask("dispatcher.hash", 65536, "abc"))["slot"]
+        assert account["outcome"]
+        wrong = await stage.ask("dispatcher.explain", call_id="abc", source="nobody")
+        assert wrong["to_do"]
+        assert (await stage.ask("status"))["serving"] is True
+
+
+async def test_a_control_socket_that_was_asked_for_must_be_had_the_usual_one_need_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    wanted = configuration(tmp_path, Control(socket=tmp_path / "file" / "control.sock"))
+    with pytest.RaisesGroup(CommandError, flatten_subgroups=True, allow_unwrapped=True):
+        await proxy.serve(wanted)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "file"))
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(proxy.serve, configuration(tmp_path, Control()))
+            nursery.cancel_scope.cancel()
+    assert any(entry["event"] == "there is no control socket" for entry in logged)
+
+
+def test_lines_are_put_in_and_taken_out_as_the_others_end() -> None:
+    assert with_line(b"1 sip:a\r\n", " 1 sip:b ") == b"1 sip:a\r\n1 sip:b\r\n"
+    assert with_line(b"1 sip:a", "1 sip:b") == b"1 sip:a\n1 sip:b\n"
+    assert with_line(b"", "1 sip:b") == b"1 sip:b\n"
+    assert without_lines(b"# a\n1 sip:a\n# b\n1 sip:b\n", {2}) == b"# a\n# b\n1 sip:b\n"
