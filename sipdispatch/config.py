@@ -16,6 +16,7 @@ from dispatcher.listener import Listener
 from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
 from sip.uri import Address
+from sipdispatch.notice_settings import Hook, Notify
 
 DEFAULT_CONFIG = Path("/etc/sipdispatch/sipdispatch.toml")
 """Where the manual and the packaged unit have the file; it is read only when it is named."""
@@ -165,6 +166,8 @@ class Sections:
     health: Health = Health()
     control: Control = Control()
     http: Http | None = None
+    hooks: tuple[Hook, ...] = ()
+    notifiers: tuple[Notify, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
@@ -40,6 +41,7 @@ from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.load import load
+from sipdispatch.notifiers import run_notifiers
 from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
 from sipdispatch.steering import Steering
@@ -118,6 +120,18 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             await _serve_control(
                 config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path), nursery
             )
+            if config.sections.hooks or config.sections.notifiers:
+                await nursery.start(
+                    partial(
+                        run_notifiers,
+                        running.chronicle,
+                        config.sections.hooks,
+                        config.sections.notifiers,
+                        socket.gethostname(),
+                        left_of=running.left_of,
+                    )
+                )
+            running.started()
             if config.sections.http is not None:
                 from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
 
@@ -126,6 +140,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
             await service.serve()
+            running.end()
             await states.write_last()
             nursery.cancel_scope.cancel()
     _say_stopped(upkeep.service)
@@ -182,6 +197,9 @@ class _Audience:
         self.running.changed(change, destination)
         if self.states is not None:
             self.states.changed()
+
+    def removed(self, number: int, destination: Destination) -> None:
+        self.running.removed(number, destination)
 
     def reloaded(self, text: str, *, done: bool) -> None:
         self.running.reloaded(text, done=done)

@@ -93,6 +93,14 @@ class Running:
         """From now on it is this proxy that is told of."""
         self._upkeep, self._service = upkeep, service
 
+    def started(self) -> None:
+        """It forwards, and those who follow are there."""
+        self.chronicle.record("proxy", "", "started", f"version {version_number()}", time.time())
+
+    def end(self) -> None:
+        """It forwards no more."""
+        self.chronicle.record("proxy", "", "stopped", "asked to", time.time())
+
     async def look(self) -> None:
         """Look at the counters now and then, for their rates; never returns."""
         while True:
@@ -117,13 +125,19 @@ class Running:
 
     def changed(self, change: Change, destination: Destination) -> None:
         """A word or a verdict has changed."""
-        about = About(
-            set_id=destination.entry.set_id,
-            uri=destination.entry.uri,
-            address=host_port(destination.address),
-            number=change.number,
-        )
+        about = _about(change.number, destination)
         self.chronicle.record(change.what, change.before, change.after, change.cause, time.time(), about=about)
+
+    def removed(self, number: int, destination: Destination) -> None:
+        """A destination has left the list."""
+        about = _about(number, destination)
+        self.chronicle.record("list", "", "removed", "the list has it no longer", time.time(), about=about)
+
+    def left_of(self, set_id: int) -> tuple[int, int] | None:
+        """How many destinations of a set take new work, and how many there are; None: there is no such set."""
+        snapshot = None if self._upkeep is None else self._upkeep.snapshot
+        codes = None if snapshot is None else snapshot.liveness.get(set_id)
+        return None if codes is None else (sum(1 for code in codes if code & NEW_WORK), len(codes))
 
     def reloaded(self, text: str, *, done: bool) -> None:
         """The list was read again: whether it is in force, and what it changed or why it was refused."""
@@ -241,6 +255,11 @@ class Running:
             latency=standing.latency,
             answer_times=_histogram(counters.answer_times.get(number)),
         )
+
+
+def _about(number: int, destination: Destination) -> About:
+    entry = destination.entry
+    return About(set_id=entry.set_id, uri=entry.uri, address=host_port(destination.address), number=number)
 
 
 def _is_about(happening: Happening, set_id: int | None, name: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""What do the sections beside [proxy] say: [health], [control] and [http]?"""
+"""What do the sections beside [proxy] say: [health], [control], [http], [[hook]] and [[notify]]?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 from sipdispatch import address_readers, readers
 from sipdispatch.config import Control, Health, Http, Sections, Start
 from sipdispatch.consistency import Finding
+from sipdispatch.notice_sections import read_notice_sections
 from sipdispatch.tables import Table, Tables, many
 
 _HEALTH: Final = Table(
@@ -78,4 +79,12 @@ def read_sections(tree: Mapping[str, Any], base: Path) -> tuple[Sections, list[F
     if "http" in tree:
         http, wrong = tables.try_read(tree["http"], Http, ("http",))
         found += wrong
-    return Sections(health=health or Health(), control=control or Control(), http=http), found
+    notices, wrong = read_notice_sections(tree, base)
+    found += wrong
+    return Sections(
+        health=health or Health(),
+        control=control or Control(),
+        http=http,
+        hooks=notices.hooks,
+        notifiers=notices.notifiers,
+    ), found

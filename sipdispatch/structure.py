@@ -24,6 +24,9 @@ SECTIONS_TO_COME: Final = ("vrrp", "log")
 
 NO_LISTENER: Final = 'write listen = ["udp:192.0.2.10:5060"] with an address of this node or the virtual IP'
 
+LISTS: Final = ("hook", "notify")
+"""Sections that may stand several times, each with two brackets."""
+
 _STAND_INS: Final[dict[str, Any]] = {
     "listen": [],
     "list": "dispatcher.list",
@@ -113,7 +116,7 @@ def structure(tree: Mapping[str, Any], base: Path) -> Structured:
 
 
 def _unknown_sections(tree: Mapping[str, Any]) -> Iterator[Finding]:
-    known = ("proxy", *KEYS)
+    known = ("proxy", *KEYS, *LISTS)
     for key, value in tree.items():
         if key in known:
             continue
@@ -125,7 +128,7 @@ def _unknown_sections(tree: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding((key,), "the key stands outside its section", "put the line [proxy] above it", of_key=True)
         else:
             close = get_close_matches(key.lower(), known, n=1)
-            names = ", ".join(f"[{name}]" for name in known)
+            names = ", ".join(f"[[{name}]]" if name in LISTS else f"[{name}]" for name in known)
             hint = f"did you mean {close[0]}?" if close else f"leave it out: the sections are {names}"
             yield Finding((key,), "there is no such section", hint, of_key=True)
 

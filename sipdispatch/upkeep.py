@@ -54,6 +54,9 @@ class Audience(Protocol):
     def changed(self, change: Change, destination: Destination) -> None:
         """A word or a verdict has changed."""
 
+    def removed(self, number: int, destination: Destination) -> None:
+        """A destination is no longer in the list."""
+
     def reloaded(self, text: str, *, done: bool) -> None:
         """The list was read again: whether it is in force, and what it changed or why it was refused."""
 
@@ -269,6 +272,9 @@ class Upkeep:
             await self.vitals.replace_targets(
                 [target for target, _ in targets], known=remembered, start=Verdict[self._health.start.upper()]
             )
+            if self._audience is not None:
+                for number in self._destinations.keys() - by_number.keys():
+                    self._audience.removed(number, self._destinations[number])
             self._destinations, self._kept = by_number, ()
             self._fingerprint = fingerprint
             self._note_departed(numbers)

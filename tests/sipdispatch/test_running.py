@@ -108,7 +108,8 @@ async def test_what_has_happened_is_told_in_order(tmp_path: Path) -> None:
         while stage.service.snapshot.serving:  # noqa: ASYNC110 - what is waited for has no event
             await trio.sleep(0.01)
         assert (await stage.get("/readyz")).status_code == 503
-        (event,) = (await stage.get("/api/v1/events")).json()["events"]
+        started, event = (await stage.get("/api/v1/events")).json()["events"]
+        assert (started["kind"], started["after"]) == ("proxy", "started")
         assert (event["kind"], event["before"], event["after"], event["set"]) == ("verdict", "up", "down", 1)
         assert "ICMP" in event["cause"]
         named = (await stage.get(f"/api/v1/events?set=1&name={event['uri']}")).json()["events"]

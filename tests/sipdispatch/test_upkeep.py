@@ -240,6 +240,9 @@ async def test_who_wants_to_hear_of_changes_is_told(tmp_path: Path) -> None:
         def changed(self, change: Change, destination: Destination) -> None:
             told.append(f"{destination.entry.uri} {change.after}")
 
+        def removed(self, number: int, destination: Destination) -> None:
+            told.append(f"{destination.entry.uri} {number} is gone")
+
         def reloaded(self, text: str, *, done: bool) -> None:
             told.append(f"{text} {done}")
 
