@@ -141,8 +141,8 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             task_status.started(service)
             await service.serve()
             running.end()
-            await states.write_last()
             nursery.cancel_scope.cancel()
+        await states.write_last()
     _say_stopped(upkeep.service)
 
 
