@@ -15,6 +15,8 @@ from sipdispatch.probe_run import Outcome, Plan, reached
 from sipdispatch.probe_tally import EXIT_STATUS, Tally, gravest
 
 NOT_OK = 1
+NO_ANSWER = 3
+"""Also of a target that the deadline has left no time for."""
 
 
 class Nagios(enum.IntEnum):
@@ -80,7 +82,7 @@ def _status_of(plan: Plan, tally: Tally, limits: Sequence[Thresholds]) -> int:
             return 0
         last = 0 if tally.last is None else EXIT_STATUS[tally.last.result]
         return last if plan.until == "up" and last else NOT_OK
-    status = 0 if tally.worst is None else EXIT_STATUS[tally.worst]
+    status = NO_ANSWER if tally.worst is None else EXIT_STATUS[tally.worst]
     if status == 0 and any(exceeded(tally, each) for each in limits):
         return NOT_OK
     return status

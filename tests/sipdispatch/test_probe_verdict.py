@@ -75,7 +75,7 @@ def test_what_is_above_its_limit() -> None:
 @pytest.mark.parametrize(
     ("reports", "status"),
     [
-        ((), 0),
+        ((), 3),
         ((GOOD,), 0),
         ((GOOD, BUSY), 1),
         ((GOOD, OTHER), 32),
