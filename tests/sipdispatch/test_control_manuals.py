@@ -106,6 +106,7 @@ def test_the_numbers_in_the_manual_are_those_of_the_program() -> None:
         "at most 1 MiB",
         f"{jsonrpc.MAX_VALUES:,} commas",
         f"{jsonrpc.MAX_DEPTH} levels",
+        f"{jsonrpc.MAX_DIGITS} digits",
         f"{jsonrpc.MAX_BATCH} requests",
         f"{LIMITS.clients} clients",
         f"{LIMITS.reserved} more",

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ import trio
 from health.board import Word
 from sipdispatch import control_connection, control_server
 from sipdispatch.control_connection import Limits, event_line
-from sipdispatch.control_server import Peer, runs_the_proxy
+from sipdispatch.control_server import Peer, runs_the_proxy, serve_control
+from sipdispatch.control_socket import open_control_socket
 from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, read
 from sipdispatch.operations import OperationError
 from tests.sipdispatch.control_world import Client, Served, Steered, serving
-from tests.sipdispatch.fake_operations import EMPTY, happening, with_destinations
+from tests.sipdispatch.fake_operations import happening, with_destinations
 
 SOON = Limits(watch=0.01)
 URI = "sip:10.0.0.2:5060"
@@ -406,14 +407,28 @@ async def test_root_and_the_proxys_own_user_have_places_besides(path: Path) -> N
         assert "error" in await (await served.connect()).read()
 
 
-async def test_who_is_in_reserve_takes_no_place_of_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uids = iter([0, 0, 0, 5, 5])
+async def test_who_has_a_reserve_takes_no_place_of_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uids = iter([0, 0, 0, 5, 5, 0, 0])
     monkeypatch.setattr(control_server, "peer_of", lambda _: Peer(1, next(uids)))
-    operations = Steered(EMPTY)
+    opened = open_control_socket(path)
     limits = Limits(clients=2, reserved=2)
-    async with serving(path, operations, limits, reserve=True) as served:
-        monkeypatch.setattr(control_server._Doorway, "_has_reserve", None, raising=False)
-        assert all([await answers(await served.connect()) for _ in range(3)])
+    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+
+        def has_reserve(peer: Peer) -> bool:
+            return peer.uid == 0
+
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+            await serve_control(opened, Steered(), limits=limits, has_reserve=has_reserve, task_status=task_status)
+
+        async def connect() -> Client:
+            stream = await stack.enter_async_context(await trio.open_unix_socket(str(path)))
+            return Client(stream)
+
+        await nursery.start(serve)
+        assert all([await answers(await connect()) for _ in range(4)])  # two in reserve, one root and one other
+        assert "error" in await (await connect()).read()
+        assert "error" in await (await connect()).read()
+        nursery.cancel_scope.cancel()
 
 
 def test_who_has_a_reserve() -> None:

@@ -28,7 +28,11 @@ from sipdispatch.jsonrpc import (
 )
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**38), 10**38)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -116,10 +120,10 @@ def test_what_is_no_request(text: bytes | None, code: int, what: str) -> None:
     assert told(text) == (code, what)
 
 
-def test_a_number_that_python_does_not_read() -> None:
-    code, what = told(b"1" * 5000)
-    assert code == PARSE_ERROR
-    assert what.startswith("a number cannot be read: ")
+@pytest.mark.parametrize("digits", [b"1" * 41, b"-" + b"1" * 40, b"1." + b"0" * 39, b"1" * 5000])
+def test_a_number_has_40_digits(digits: bytes) -> None:
+    assert told(digits) == (PARSE_ERROR, "a number cannot be read: it is too long")
+    assert told(digits[:40])[0] == INVALID_REQUEST
 
 
 def test_a_failure_carries_the_id_where_it_is_known() -> None:
