@@ -25,13 +25,15 @@ class CallStep(enum.Enum):
     """A 2xx to an INVITE: of the call itself, or of one within it."""
     GOING = "going"
     """A request within the dialog."""
+    CHALLENGED = "challenged"
+    """401 or 407 to an INVITE: a call that was not answered comes again with credentials, or is over."""
     FAILED = "failed"
-    """A final answer other than 2xx to an INVITE: it ends a call that was not answered, and no other."""
+    """Any other final answer to an INVITE: it ends a call that was not answered, and no other."""
     END = "end"
     """A BYE, from either end."""
 
 
-_BEGIN, _ANSWERED, _GOING, _FAILED, _END = CallStep
+_BEGIN, _ANSWERED, _GOING, _CHALLENGED, _FAILED, _END = CallStep
 """By name: to find a member of an enumeration takes longer than to hash a Call-ID."""
 
 
@@ -63,4 +65,5 @@ def of_reply(status: int, method: bytes, call_id: bytes, key: Key) -> CallFact |
     """What a reply says; `method` is that of its CSeq."""
     if method != b"INVITE" or status < 200:
         return None
-    return CallFact(digest(key, CHOICE, call_id), _ANSWERED if status < 300 else _FAILED)
+    step = _ANSWERED if status < 300 else _CHALLENGED if status in (401, 407) else _FAILED
+    return CallFact(digest(key, CHOICE, call_id), step)

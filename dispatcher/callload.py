@@ -4,7 +4,7 @@ Nothing depends on it but the choice of a destination: a call that is missed, or
 evenness.  A call counts from its INVITE on; a failure or a BYE ends it, and so does time, because a BYE may be lost or
 go past us.  A node that takes over begins with nothing, and counts the calls that it sees begin.
 
-Calls wait for their end in two queues, one for each lifetime, so that the first of a queue is always the next to go:
+Calls wait for their end in three queues, one for each lifetime, so that the first of a queue is always the next to go:
 every step takes away only a few whose time is over, and never looks at the others.
 """
 
@@ -21,6 +21,9 @@ RINGING_S = 180.0
 ANSWERED_S = 7200.0
 """From the answer or the last sign of life.  Sessions with a timer show one every 30 minutes (RFC 4028 4.2); those
 without are over by then, nearly all."""
+CHALLENGED_S = 5.0
+"""From a challenge until the INVITE with credentials: it keeps its place, or another call would take it and the server
+have one too many.  Who is turned away by the challenge, as scanners are, holds it no longer."""
 MOST_EXPIRED = 4
 """Of each queue in one step: more than any step adds, so that they never grow behind."""
 
@@ -37,7 +40,7 @@ class CallTable:
     seconds of one clock that never goes back.
     """
 
-    __slots__ = ("_active", "_answered", "_begun", "_ringing", "entries")
+    __slots__ = ("_active", "_answered", "_begun", "_challenged", "_queues", "_ringing", "entries")
 
     def __init__(self, entries: int = DEFAULT_ENTRIES) -> None:
         self.entries = entries
@@ -45,18 +48,20 @@ class CallTable:
             OrderedDict()
         )  # key: moment of the end, and the number of the destination
         self._answered: OrderedDict[int, int] = OrderedDict()
+        self._challenged: OrderedDict[int, int] = OrderedDict()
+        self._queues = (self._ringing, self._challenged, self._answered)
         self._active: dict[int, int] = {}
         self._begun: defaultdict[int, int] = defaultdict(int)
 
     def __len__(self) -> int:
-        return len(self._ringing) + len(self._answered)
+        return sum(map(len, self._queues))
 
     def active(self, number: int) -> int:
         """The calls that a destination has now, as of the last step or `expire`."""
         return self._active.get(number, 0)
 
     def begun(self, number: int) -> int:
-        """The calls that a destination has been given so far; one that is challenged and comes again counts twice."""
+        """The calls that a destination has been given so far."""
         return self._begun.get(number, 0)
 
     def note(self, fact: CallFact, number: int | None, now: float) -> None:
@@ -70,17 +75,18 @@ class CallTable:
                 self._answer(fact.key, now)
             case CallStep.GOING:
                 self._prolong(fact.key, now)
-            case CallStep.FAILED:
-                self._forget(self._ringing, fact.key)  # what fails within an answered call does not end it
+            case CallStep.CHALLENGED:
+                self._challenge(fact.key, now)
+            case CallStep.FAILED:  # what fails within an answered call does not end it
+                self._forget(fact.key, self._ringing, self._challenged)
             case CallStep.END:
-                self._forget(self._answered, fact.key)
-                self._forget(self._ringing, fact.key)
+                self._forget(fact.key, *self._queues)
             case _:  # pragma: no cover
                 assert_never(fact.step)
 
     def expire(self, now: float) -> None:
         """Take away some of those whose time is over, MOST_EXPIRED of each queue."""
-        for queue in (self._ringing, self._answered):
+        for queue in self._queues:
             for _ in range(MOST_EXPIRED):
                 if not queue or _until(next(iter(queue.values()))) > now * _TICKS:
                     break
@@ -91,6 +97,10 @@ class CallTable:
         if key in self._answered:
             return
         known = self._ringing.get(key)
+        if known is None:
+            known = self._challenged.pop(key, None)
+            if known is not None:
+                self._ringing[key] = _pack(known & _NUMBER, now + RINGING_S)
         if known is not None:
             if known & _NUMBER == number:
                 return
@@ -102,8 +112,13 @@ class CallTable:
             self._active[number] = self._active.get(number, 0) + 1
         self._begun[number] += 1
 
-    def _answer(self, key: int, now: float) -> None:
+    def _challenge(self, key: int, now: float) -> None:
         known = self._ringing.pop(key, None)
+        if known is not None:
+            self._challenged[key] = _pack(known & _NUMBER, now + CHALLENGED_S)
+
+    def _answer(self, key: int, now: float) -> None:
+        known = self._ringing.pop(key, None) or self._challenged.pop(key, None)
         if known is None:
             self._prolong(key, now)
         else:
@@ -115,13 +130,14 @@ class CallTable:
             self._answered[key] = _pack(known & _NUMBER, now + ANSWERED_S)
             self._answered.move_to_end(key)
 
-    def _forget(self, queue: OrderedDict[int, int], key: int) -> None:
-        known = queue.pop(key, None)
-        if known is not None:
-            self._leave(known)
+    def _forget(self, key: int, *queues: OrderedDict[int, int]) -> None:
+        for queue in queues:
+            known = queue.pop(key, None)
+            if known is not None:
+                self._leave(known)
 
     def _make_room(self) -> None:
-        first = [queue for queue in (self._ringing, self._answered) if queue]
+        first = [queue for queue in self._queues if queue]
         if first:
             nearest = min(first, key=lambda queue: next(iter(queue.values())))
             self._leave(nearest.popitem(last=False)[1])

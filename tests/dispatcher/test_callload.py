@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.callfact import CallFact, CallStep
-from dispatcher.callload import ANSWERED_S, MOST_EXPIRED, RINGING_S, CallTable
+from dispatcher.callload import ANSWERED_S, CHALLENGED_S, MOST_EXPIRED, RINGING_S, CallTable
 from dispatcher.outcome import Forward, Reply
 from dispatcher.snapshot import Policy
 from health.board import State, Verdict
@@ -17,7 +17,7 @@ from sip.message import Message
 from sip.uri import Address
 from tests.dispatcher.world import PHONE, Dialog, Node, destination, make_snapshot, reply_to, request, values
 
-BEGIN, ANSWERED, GOING, FAILED, END = CallStep
+BEGIN, ANSWERED, GOING, CHALLENGED, FAILED, END = CallStep
 A, B = 1000, 1001
 
 
@@ -71,12 +71,52 @@ def test_a_failure_within_a_call_does_not_end_it() -> None:
     assert tell(END) == 0
 
 
-def test_a_challenged_call_goes_on_with_its_credentials() -> None:
+def test_a_challenged_call_keeps_its_place_for_its_credentials() -> None:
     tell = Counted()
     tell(BEGIN)
-    assert tell(FAILED) == 0
-    assert tell(BEGIN) == 1
-    assert tell.table.begun(A) == 2
+    assert tell(CHALLENGED, now=1.0) == 1
+    assert tell(CHALLENGED, now=2.0) == 1
+    assert tell(BEGIN, now=2.0) == 1
+    assert tell.table.begun(A) == 1
+    tell.table.expire(2.0 + RINGING_S - 0.1)
+    assert tell.table.active(A) == 1
+    tell.table.expire(2.0 + RINGING_S)
+    assert tell.table.active(A) == 0
+
+
+def test_who_has_no_credentials_loses_its_place_soon() -> None:
+    tell = Counted()
+    tell(BEGIN)
+    tell(CHALLENGED, now=1.0)
+    tell(CHALLENGED, now=2.0)
+    tell.table.expire(1.0 + CHALLENGED_S)
+    assert (tell.table.active(A), len(tell.table)) == (0, 0)
+
+
+@pytest.mark.parametrize(("step", "left"), [(FAILED, 0), (END, 0), (ANSWERED, 1), (GOING, 1)])
+def test_a_challenge_that_comes_late_misleads_nobody(step: CallStep, left: int) -> None:
+    tell = Counted()
+    tell(BEGIN)
+    tell(CHALLENGED)
+    assert tell(step) == left
+    assert tell(END) == 0
+
+
+def test_a_challenge_within_a_call_does_not_end_it() -> None:
+    tell = Counted()
+    tell(BEGIN)
+    tell(ANSWERED)
+    assert tell(CHALLENGED) == 1
+    tell.table.expire(CHALLENGED_S)
+    assert tell.table.active(A) == 1
+
+
+def test_a_challenged_call_may_come_again_to_another_server() -> None:
+    tell = Counted()
+    tell(BEGIN)
+    tell(CHALLENGED)
+    assert tell(BEGIN, number=B) == 0
+    assert (tell.table.active(B), len(tell.table)) == (1, 1)
 
 
 def test_a_caller_may_hang_up_before_the_answer() -> None:
@@ -85,7 +125,7 @@ def test_a_caller_may_hang_up_before_the_answer() -> None:
     assert tell(END) == 0
 
 
-@pytest.mark.parametrize("step", [ANSWERED, GOING, FAILED, END])
+@pytest.mark.parametrize("step", [ANSWERED, GOING, CHALLENGED, FAILED, END])
 def test_what_is_not_known_to_have_begun_is_nothing(step: CallStep) -> None:
     tell = Counted()
     assert tell(step) == 0
@@ -238,7 +278,7 @@ def test_calls_go_to_who_has_the_fewest() -> None:
     assert here.loads == [3, 3, 3]
 
 
-DEEDS = ("call", "call", "again", "answer", "fail", "hang up")
+DEEDS = ("call", "call", "again", "challenge", "answer", "fail", "hang up")
 
 
 @settings(max_examples=60, deadline=None)
@@ -251,27 +291,47 @@ DEEDS = ("call", "call", "again", "answer", "fail", "hang up")
 )
 def test_nobody_has_more_calls_than_its_maxload(maxload: tuple[int, int, int], deeds: list[tuple[str, int]]) -> None:
     here = Counting(maxload)
-    going: dict[int, tuple[bytes, Forward]] = {}
-    for deed, number in deeds:
-        name = f"call-{number}"
-        if deed in ("call", "again"):
-            if deed == "call" or number in going:
-                begun = here.call(name)
-                if begun is not None:
-                    going[number] = begun
-                else:
-                    assert here.loads == list(maxload), "refused only when everybody is full"
-        elif number in going:
-            invite, forward = going[number]
-            if deed == "hang up":
-                bye = dialog(invite, forward, name)
-                here.take(
-                    bye.from_caller() if number % 2 else bye.from_callee(), PHONE if number % 2 else forward.address
-                )
+    going: dict[int, tuple[str, bytes, Forward]] = {}
+    for count, (deed, number) in enumerate(deeds):
+        if deed == "call" and number not in going:
+            name = f"call-{count}"  # a Call-ID is never used again for another call
+            begun = here.call(name)
+            if begun is None:
+                assert here.loads == list(maxload), "refused only when everybody is full"
             else:
-                status = "200 OK" if deed == "answer" else "486 Busy Here"
+                going[number] = (name, *begun)
+        elif number in going:
+            name, invite, forward = going[number]
+            if deed in ("call", "again"):
+                again = here.call(name)
+                assert again is not None
+                assert again[1].address == forward.address
+            elif deed == "hang up":
+                call = dialog(invite, forward, name)
+                if number % 2:
+                    here.take(call.from_caller(), PHONE)
+                else:
+                    here.take(call.from_callee(), forward.address)
+                del going[number]
+            else:
+                status = {"answer": "200 OK", "challenge": "401 Unauthorized", "fail": "486 Busy Here"}[deed]
                 here.take(reply_to(Message.parse(invite), status), forward.address)
+                if deed == "fail":
+                    here.take(dialog(invite, forward, name).from_caller(), PHONE)
+                    del going[number]
         assert all(load <= most for load, most in zip(here.loads, maxload, strict=True))
+
+
+def test_a_call_that_comes_again_after_its_failure_meets_its_server_even_if_that_is_full() -> None:
+    """The messages of one Call-ID stay together, whatever that costs."""
+    here = Counting((1, 1, 1))
+    first = here.call("one")
+    assert first is not None
+    here.take(reply_to(Message.parse(first[0]), "486 Busy Here"), first[1].address)
+    assert all(here.call(name) for name in ("two", "three", "four"))
+    again = here.call("one")
+    assert again is not None
+    assert again[1].address == first[1].address
 
 
 @pytest.mark.parametrize("by_caller", [True, False])
