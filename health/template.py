@@ -34,6 +34,8 @@ def read_template(data: bytes, *, verbatim: bool = False) -> Template:
     Line ends are made CRLF in the head, where a missing empty line at the end is added; with `verbatim` nothing is
     changed, and everything a request needs must be there.
     """
+    if not data.strip():
+        raise SipError("Nothing in it")
     if verbatim:
         return Template(read_back(data).message, verbatim=True)
     found = _END_OF_HEAD.search(data)
