@@ -66,12 +66,9 @@ def socket_path(options: ControlOptions) -> Path:
     loaded = load(config)
     if isinstance(loaded, tuple):
         raise CommandError.of(*(fault_of(problem) for problem in loaded if problem.severity == "error"))
-    control = getattr(loaded.sections, "control", None)
-    if control is None:
-        return default
+    control = loaded.sections.control
     if not control.enabled:
         raise CommandError(
             "this proxy has no control socket", str(config), "take enabled = false out of [control], and restart it"
         )
-    named: Path | None = control.socket
-    return named or default
+    return control.socket or default

@@ -316,6 +316,8 @@ def _summary(report: Mapping[str, Any], verb: str, *, counted: bool) -> str:
     difference = ", ".join(f"{count} {name}" for count, name in counts if count) or "nothing is different"
     count = report["destinations"]
     shown = f"{verb}: {difference}" if counted else verb
+    if report["dry_run"]:
+        return shown
     return f"{shown}; {count} destination{'' if count == 1 else 's'}"
 
 

@@ -71,7 +71,7 @@ def facts() -> ProxyFacts:
             word=Word.DRAINING,
             letters="DP",
             since=NOW - 3700,
-            cause="control: uid 0, pid 4242",
+            cause="operator: drain (control: uid 0, pid 4242)",
             share=0.0,
             attributes={"weight": "50"},
             replies={1: 812, 2: 790, 4: 31},
@@ -122,8 +122,8 @@ PAST = [
         address="", number=0,
     ),
     happening(
-        2, at=NOW - 3700, kind="word", before="enabled", after="draining", cause="control: uid 0, pid 4242",
-        uri="sip:192.0.2.23", address="192.0.2.23:5060", number=3,
+        2, at=NOW - 3700, kind="word", before="enabled", after="draining",
+        cause="operator: drain (control: uid 0, pid 4242)", uri="sip:192.0.2.23", address="192.0.2.23:5060", number=3,
     ),
     happening(
         3, at=NOW - 131, before="up", after="suspect", cause="no answer in 500 ms", uri="sip:192.0.2.22",
@@ -171,27 +171,27 @@ class ManualProxy(Steered):
         return [each for each in self.past if set_id in (None, each.set_id) and name in (None, each.uri)]
 
     async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:
-        changed = ["sip:192.0.2.22: weight 50 -> 60"]
+        changed = ["1 sip:192.0.2.22: weight 50 -> 60"]
         if reset_state:
             return ReloadReport(done=True, destinations=4)
         return ReloadReport(
-            done=not dry_run, dry_run=dry_run, destinations=4, added=["sip:192.0.2.24"],
-            removed=["sip:192.0.2.23"], changed=changed,
+            done=not dry_run, dry_run=dry_run, destinations=4, added=["1 sip:192.0.2.24"],
+            removed=["1 sip:192.0.2.23"], changed=changed,
         )  # fmt: skip
 
     async def add(self, line: str, *, save: bool = False, by: str) -> ReloadReport:
         uri = line.split()[1]
         if uri == "sip:192.0.2.21":
             problem = Problem(
-                "the line that is added", 1, 3, severity="error", message="set 1 has this destination already",
-                hint="leave it out",
+                "1 sip:192.0.2.21 0 0", 0, 0, severity="error", message="sip:192.0.2.21 is in set 1 already",
+                hint="take it out first, or change its line and reload",
             )  # fmt: skip
             return ReloadReport(done=False, destinations=4, problems=[problem])
-        return ReloadReport(done=True, destinations=5, added=[uri])
+        return ReloadReport(done=True, destinations=5, added=[f"{line.split(maxsplit=1)[0]} {uri}"])
 
     async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:
         self._known(set_id, name)
-        return ReloadReport(done=True, destinations=3, removed=[name])
+        return ReloadReport(done=True, destinations=3, removed=[f"{set_id} {name}"])
 
 
 def sessions(page: str) -> list[str]:

@@ -99,29 +99,14 @@ def test_the_configuration_may_be_named(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("control", "expected"),
     [
-        ({"enabled": True, "socket": Path("/a/b")}, "/a/b"),
-        ({"enabled": True, "socket": None}, f"{NAME}"),
-        ({"enabled": False, "socket": None}, "this proxy has no control socket"),
+        ('socket = "/a/b"', "/a/b"),
+        ("", f"where: {{folder}}/{NAME}"),
+        ("enabled = false", "this proxy has no control socket\n  where: a.toml"),
     ],
 )
-def test_the_socket_of_the_configuration(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: dict[str, Any], expected: str
-) -> None:
-    @attrs.frozen
-    class Given:
-        enabled: bool
-        socket: Path | None
-
-    class Sections:
-        pass
-
-    class Loaded:
-        sections = Sections()
-
-    vars(Sections)  # a class of its own for each case
-    Loaded.sections.control = Given(**control)  # type: ignore[attr-defined]
-    monkeypatch.setattr("sipdispatch.load.load", lambda _: Loaded())
-    assert expected in run("status", "--config", "a.toml")[2]
+def test_the_socket_of_the_configuration(run: Run, tmp_path: Path, control: str, expected: str) -> None:
+    Path("a.toml").write_text(f'[proxy]\nlisten = "192.0.2.1"\n[control]\n{control}\n')
+    assert expected.format(folder=tmp_path) in run("status", "--config", "a.toml")[2]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -234,7 +219,7 @@ def test_a_timeout_is_about_waiting(run: Run) -> None:
 def test_reload(run: Run) -> None:
     status, out, _ = run("ds", "reload", "--json")
     assert status == 0
-    assert as_json(out)["added"] == ["sip:192.0.2.24"]
+    assert as_json(out)["added"] == ["1 sip:192.0.2.24"]
     assert run("ds", "reload", "--reset-state")[1] == "reloaded: nothing is different; 4 destinations\n"
     assert not as_json(run("ds", "reload", "--dry-run", "--json")[1])["done"]
 
@@ -340,15 +325,16 @@ def test_on_a_wide_terminal_and_in_a_file_a_destination_is_one_line() -> None:
 
 def test_a_narrow_terminal_gets_tables_joined_by_numbers() -> None:
     one = "\n".join(list_text(shown(), Screen(width=80)).split("\n\nset 2")[0].splitlines())
-    assert one.splitlines()[:6] == [
+    assert one.splitlines()[:7] == [
         "set 1: weight, 1 of 3 take new work",
         "#  state        destination     since  why",
         "1  AP up        sip:192.0.2.21    3 d  the list",
         "2  IP down      sip:192.0.2.22  2 min  no answer in 500 ms",
-        "3  DP draining  sip:192.0.2.23    1 h  control: uid 0, pid 4242",
+        "3  DP draining  sip:192.0.2.23    1 h  operator: drain (control: uid 0, pid",
+        "                                       4242)",
         "",
     ]
-    assert one.splitlines()[6].startswith("#  weight ")
+    assert one.splitlines()[7].startswith("#  weight ")
 
 
 def test_colours_only_where_they_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
