@@ -102,6 +102,15 @@ def test_a_challenge_that_comes_late_misleads_nobody(step: CallStep, left: int) 
     assert tell(END) == 0
 
 
+def test_what_is_answered_needs_no_credentials() -> None:
+    tell = Counted()
+    tell(BEGIN)
+    tell(CHALLENGED)
+    tell(ANSWERED)
+    tell.table.expire(CHALLENGED_S)
+    assert tell.table.active(A) == 1
+
+
 def test_a_challenge_within_a_call_does_not_end_it() -> None:
     tell = Counted()
     tell(BEGIN)
