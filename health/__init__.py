@@ -1,1 +1,1 @@
-"""Is this target alive?  Prober, verdict and board; the room is furnished when probing arrives."""
+"""Is this target alive?  Prober, verdict and board."""
