@@ -19,7 +19,7 @@ from dispatcher.service import Service
 from sip.message import unfold
 from sip.uri import Address, host_port
 from sipdispatch import logs
-from sipdispatch.config import Config, Flags
+from sipdispatch.config import Config, Control, Flags
 from sipdispatch.demo_answerer import Answerer
 from sipdispatch.demo_caller import Caller
 from sipdispatch.demo_screen import Scene, Screen
@@ -152,7 +152,9 @@ class Demo:
         if not isinstance(config, Config):
             raise CommandError.of(*(Fault(each.message, each.where, each.hint) for each in config))
         return attrs.evolve(
-            config, proxy=attrs.evolve(config.proxy, receive_buffer=BUFFER_BYTES, send_buffer=BUFFER_BYTES)
+            config,
+            proxy=attrs.evolve(config.proxy, receive_buffer=BUFFER_BYTES, send_buffer=BUFFER_BYTES),
+            sections=attrs.evolve(config.sections, control=Control(enabled=False)),
         )
 
     @property

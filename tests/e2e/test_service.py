@@ -77,7 +77,9 @@ def test_a_bad_list_leaves_the_old_one_in_force_and_the_log_says_where_it_is_wro
     proxy = stage.proxy
     told = len(proxy.log())
     proxy.write_list(f"{stage.list_text()}1 sip:127.0.0.23 0 0 weight=ten\n\nsip:127.0.0.24\n")
-    refused = proxy.reload()
+    before = len(proxy.log(NOT_RELOADED))
+    proxy.reload()
+    refused = proxy.wait_for(NOT_RELOADED, beyond=before)  # the watcher may have told of the list before it
     with (
         Servers(stage.one, stage.other) as servers,
         Traffic(stage.client, stage.address, [ANYBODY], rate=RATE) as traffic,
