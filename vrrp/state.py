@@ -1,0 +1,66 @@
+"""Which states has a virtual router, and which deadlines does each own?  All times are of one monotonic clock."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from vrrp.event import Fitness
+
+
+@attrs.frozen
+class Initialize:
+    """Not taking part.  `until`: waits for the first verdict of its tracks, at most so long; None is stopped."""
+
+    until: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Backup:
+    """Listens.
+
+    `interval` is the Active's, adopted from its adverts; `preempt_at`: from then on a healthy Active of lower priority
+    is not obeyed any more, None while there is none.
+    """
+
+    active_down_at: float
+    interval: float
+    preempt_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Active:
+    """Owns the address."""
+
+    advert_at: float
+    lease_at: float
+    """When the kernel is told again to keep the address."""
+    announce_at: float
+    announced: int
+    """Announcements of the first seconds that were made."""
+    sent_at: float
+    """The last advert."""
+    asserted_at: float = -math.inf
+    """The last announcement that a foreign advert brought about."""
+    lost_at: tuple[float, ...] = ()
+    """When somebody took the address away lately."""
+
+
+@attrs.frozen
+class Fault:
+    """Cannot own the address.  `until`: when it is tried again; infinity: when the fitness has no fault any more."""
+
+    reason: str
+    until: float = math.inf
+
+
+Role = Initialize | Backup | Active | Fault
+
+
+@attrs.frozen
+class State:
+    """The role, and how fit the node is for it."""
+
+    role: Role = attrs.field(factory=Initialize)
+    fitness: Fitness = attrs.field(factory=lambda: Fitness(priority=0, ready=False))
