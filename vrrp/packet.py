@@ -140,8 +140,8 @@ def encode(advert: Advert, *, source: str, destination: str, checksum: Checksum 
 def with_checksum(message: bytes, *, source: str, destination: str, checksum: Checksum) -> bytes:
     """The message with its checksum filled in, over all that it holds."""
     message = message[:_CHECKSUM_AT] + b"\0\0" + message[_CHECKSUM_AT + 2 :]
-    total = _total(_covered(checksum, source, destination, len(message)) + message)
-    return message[:_CHECKSUM_AT] + struct.pack("!H", 0xFFFF - (total or 0xFFFF)) + message[_CHECKSUM_AT + 2 :]
+    total = internet_checksum(_covered(checksum, source, destination, len(message)) + message)
+    return message[:_CHECKSUM_AT] + struct.pack("!H", total) + message[_CHECKSUM_AT + 2 :]
 
 
 def decode(data: bytes, *, source: str, destination: str) -> Decoded | Refusal:
@@ -177,7 +177,7 @@ def decode(data: bytes, *, source: str, destination: str) -> Decoded | Refusal:
         vrid=vrid,
         priority=priority,
         interval=interval,
-        addresses=tuple(_text(data[at : at + size]) for at in range(_HEADER_BYTES, addresses_end, size)),
+        addresses=tuple(canonical(data[at : at + size]) for at in range(_HEADER_BYTES, addresses_end, size)),
         password=data[addresses_end:end].rstrip(b"\0") if has_password else None,
     )
     return Decoded(advert, checksum, data[end:])
@@ -190,13 +190,13 @@ def _find_checksum(version: int, data: bytes, end: int, source: str, destination
         forms: tuple[Checksum, ...] = (Checksum.MESSAGE,)
     elif ":" in source:
         # The kernel's own IPv6 checksum, which keepalived uses, covers a trailer too.
-        if _total(_covered(Checksum.PSEUDO_HEADER, source, destination, len(data)) + data) == 0:
+        if internet_checksum(_covered(Checksum.PSEUDO_HEADER, source, destination, len(data)) + data) == 0:
             return Checksum.PSEUDO_HEADER
         forms = (Checksum.PSEUDO_HEADER,)
     else:
         forms = (Checksum.PSEUDO_HEADER, Checksum.MESSAGE, Checksum.GROUP_HEADER)
     for form in forms:
-        if _total(_covered(form, source, destination, end) + message) == 0:
+        if internet_checksum(_covered(form, source, destination, end) + message) == 0:
             return form
     return None
 
@@ -216,10 +216,14 @@ def pack(address: str) -> bytes:
     return ipaddress.ip_address(address.partition("%")[0]).packed
 
 
-def _text(packed: bytes) -> str:
-    return str(ipaddress.ip_address(packed))
+def canonical(address: str | bytes) -> str:
+    """The one way to write a numeric address, without zone."""
+    return str(ipaddress.ip_address(pack(address) if isinstance(address, str) else address))
 
 
-def _total(data: bytes) -> int:
-    """The one's complement sum of the 16-bit words, 0 for 0xFFFF: that is the remainder by 0xFFFF (RFC 1071)."""
-    return int.from_bytes(data + b"\0" * (len(data) % 2), "big") % 0xFFFF
+def internet_checksum(data: bytes) -> int:
+    """What makes the one's complement sum of the 16-bit words right (RFC 1071); 0: it is right.
+
+    The sum is the remainder by 0xFFFF, since 0x10000 leaves 1.  Only data that is zero throughout is misjudged.
+    """
+    return 0xFFFF - (int.from_bytes(data + b"\0" * (len(data) % 2), "big") % 0xFFFF or 0xFFFF)
