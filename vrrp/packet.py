@@ -93,7 +93,7 @@ class Advert:
             raise ValueError("an advert has 1 to 255 addresses of one family")
         if self.version == 2:
             self._check_version_2(families)
-        elif not 1 <= round(self.interval * 100) <= 4095:
+        elif not 0.01 <= round(self.interval, 2) <= MOST_INTERVAL_S:
             raise ValueError(f"interval {self.interval:g} s: 0.01 to 40.95 in version 3")
         elif self.password is not None:
             raise ValueError("version 3 has no password")

@@ -42,10 +42,6 @@ def _canonical_set(addresses: Collection[str]) -> frozenset[str]:
     return frozenset(canonical(address) for address in addresses)
 
 
-def _keys_by_number(keys: Collection[Key]) -> dict[int, Key]:
-    return {key.number: key for key in keys}
-
-
 @attrs.frozen(kw_only=True)
 class Reception:
     """What this node listens for, in one family.
@@ -64,7 +60,7 @@ class Reception:
     peers: frozenset[str] = attrs.field(converter=_canonical_set, default=())
     least_ttl: int = 255
     password: bytes | None = attrs.field(default=None, repr=False)
-    keys: dict[int, Key] = attrs.field(converter=_keys_by_number, default=())
+    keys: tuple[Key, ...] = ()
     enforced: bool = True
     window: float | None = LEAST_WINDOW_S
     latest: dict[str, int] = attrs.field(factory=dict, repr=False, eq=False)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import attrs
 
@@ -79,14 +79,16 @@ def parse_keys(text: str) -> tuple[Key, ...]:
 def _parse_key(words: list[str]) -> Key:
     if len(words) != 2 or not words[0].isdecimal():
         raise ValueError("write the key's number, a space and the key")
-    secret = words[1].rstrip()
-    if not secret.startswith("hex:"):
-        return Key(int(words[0]), secret.encode())
+    return Key(int(words[0]), _parse_secret(words[1].rstrip()))
+
+
+def _parse_secret(text: str) -> bytes:
+    if not text.startswith("hex:"):
+        return text.encode()
     try:
-        return Key(int(words[0]), bytes.fromhex(secret.removeprefix("hex:")))
-    except ValueError as error:
-        # What fromhex says of a bad digit is of no use to whoever must not see the key.
-        raise error if "bytes" in str(error) else ValueError("what follows hex: is not hexadecimal") from None
+        return bytes.fromhex(text.removeprefix("hex:"))
+    except ValueError:
+        raise ValueError("what follows hex: is not hexadecimal") from None
 
 
 def next_sequence(last: int | None, *, wall: float, window: float | None) -> int:
@@ -128,9 +130,7 @@ class Freshness:
         return min(skew, _SECONDS - skew) <= self.window
 
 
-def check(
-    message: bytes, trailer: bytes, *, source: str, keys: Mapping[int, Key], freshness: Freshness
-) -> int | Refusal:
+def check(message: bytes, trailer: bytes, *, source: str, keys: Collection[Key], freshness: Freshness) -> int | Refusal:
     """The sequence number of a trailer that is right, to be kept as the sender's latest; or what is wrong with it.
 
     `message` is the advert without what follows it.  The cheap checks come first: a flood of old adverts costs no HMAC.
@@ -144,7 +144,7 @@ def check(
         return Refusal.HMAC_MALFORMED
     if not freshness.allows(sequence):
         return Refusal.HMAC_STALE
-    key = keys.get(number)
+    key = next((key for key in keys if key.number == number), None)
     if key is None:
         return Refusal.HMAC_KEY
     if not hmac.compare_digest(_compute(key, message, trailer[:-_HMAC_BYTES], source), theirs):
