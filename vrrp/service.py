@@ -20,6 +20,7 @@ import trio
 
 from vrrp.action import Action, AddAddresses, AnnounceAddresses, RemoveAddresses, SendAdvert
 from vrrp.cause import KEEPALIVED_NAMES, cause_of, name_of
+from vrrp.datagram import Datagram
 from vrrp.event import (
     AddressesLost,
     AdvertReceived,
@@ -41,16 +42,6 @@ from vrrp.status import Status, TrackStatus
 from vrrp.tracking import Tracking
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-@attrs.frozen
-class Datagram:
-    """What followed the IP header, with the addresses and the TTL (hop limit) from there."""
-
-    data: bytes
-    source: str
-    destination: str
-    ttl: int
 
 
 class Wire(Protocol):
