@@ -18,6 +18,7 @@ PACKAGES = {
     "sipsak": "sipsak",
     "kamailio": "kamailio",
     "baresip": "baresip-core",
+    "keepalived": "keepalived",
     "nft": "nftables",
     "ip": "iproute2",
     "ping": "iputils-ping",

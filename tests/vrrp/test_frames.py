@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptMTU, IPv6
 from scapy.layers.l2 import ARP, Ether
@@ -94,6 +94,7 @@ def test_the_family_chooses_the_frames() -> None:
 # Who claims an address
 
 
+@settings(deadline=None)
 @given(ipv4.filter(lambda address: address != "0.0.0.0"), hardware)
 def test_every_announcement_of_ipv4_is_a_claim(address: str, sender: bytes) -> None:
     for frame in announcements(address, sender):
@@ -101,6 +102,7 @@ def test_every_announcement_of_ipv4_is_a_claim(address: str, sender: bytes) -> N
         assert read_claim(frame + bytes(18)) == Claim(address, sender)  # as the shortest frame of Ethernet is padded
 
 
+@settings(deadline=None)
 @given(ipv6.filter(lambda address: not address.startswith("ff")), hardware)
 def test_every_announcement_of_ipv6_is_a_claim(address: str, sender: bytes) -> None:
     for frame in announcements(address, sender):
@@ -182,6 +184,7 @@ def test_what_is_no_claim_over_ipv6(frame: bytes) -> None:
     assert read_na(frame) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_no_bytes_make_it_raise(frame: bytes) -> None:
     for start in (b"", GARP[:14], ADVERTISEMENT[:14], ADVERTISEMENT[:54]):

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
@@ -48,6 +48,7 @@ def read(data: bytes, source: str = NODE, destination: str = GROUP_IPV4) -> Deco
 # By itself
 
 
+@settings(deadline=None)
 @given(adverts.sent)
 def test_what_is_written_is_read(case: Sent) -> None:
     data = encode(case.advert, source=case.source, destination=case.destination)
@@ -57,6 +58,7 @@ def test_what_is_written_is_read(case: Sent) -> None:
     assert decoded.rest == b""
 
 
+@settings(deadline=None)
 @given(adverts.sent, st.binary(min_size=1, max_size=60))
 def test_what_follows_the_message_is_handed_on(case: Sent, rest: bytes) -> None:
     data = encode(case.advert, source=case.source, destination=case.destination)
@@ -201,12 +203,14 @@ def test_version_2_does_not_exist_over_ipv6() -> None:
     assert decode(GOOD_V2, source="fe80::1", destination=GROUP_IPV6) is Refusal.VERSION
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120), adverts.sent)
 @example(b"\x31\x33\x64\xff\x00\x64\x00\x00", Sent(ADVERT, NODE, GROUP_IPV4))
 def test_no_bytes_make_it_raise(data: bytes, case: Sent) -> None:
     decode(data, source=case.source, destination=case.destination)
 
 
+@settings(deadline=None)
 @given(adverts.sent, st.data())
 def test_no_change_of_an_advert_makes_it_raise(case: Sent, data: st.DataObject) -> None:
     message = bytearray(encode(case.advert, source=case.source, destination=case.destination))
@@ -236,11 +240,13 @@ def _scapy(case: Sent) -> bytes:
     return bytes(IP(src=case.source, dst=case.destination, proto=PROTOCOL, ttl=255) / layer)[20:]
 
 
+@settings(deadline=None)
 @given(adverts.sent)
 def test_scapy_writes_the_same(case: Sent) -> None:
     assert encode(case.advert, source=case.source, destination=case.destination) == _scapy(case)
 
 
+@settings(deadline=None)
 @given(adverts.sent)
 def test_scapy_reads_what_we_write(case: Sent) -> None:
     data = encode(case.advert, source=case.source, destination=case.destination)

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vrrp.packet import GROUP_IPV4, GROUP_IPV6, Advert, Checksum, encode, with_checksum
@@ -195,11 +195,13 @@ def test_over_ipv6_zones_and_spellings_do_not_matter() -> None:
     assert own is Refusal.OWN
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.sampled_from((LISTENS, LISTENS_V2, SECURED)), st.integers(0, 255))
 def test_no_bytes_make_it_raise(data: bytes, listens: Reception, ttl: int) -> None:
     assert isinstance(judge(listens, data, ttl=ttl), Refusal)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
 def test_no_changed_byte_makes_it_raise(at: int, value: int) -> None:
     judge(LISTENS, _resealed(GOOD[:at] + bytes((value,)) + GOOD[at + 1 :]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vrrp import adverts
@@ -51,6 +51,7 @@ def test_the_published_images(address: str, source: str, destination: str, image
     assert check(message, decoded.rest, source=source, keys=KEYS, freshness=ANY_TIME) == PUBLISHED_SEQUENCE
 
 
+@settings(deadline=None)
 @given(adverts.sent, st.binary(min_size=32, max_size=64), st.integers(0, 2**64 - 1))
 def test_what_is_sealed_is_accepted(case: Sent, secret: bytes, sequence: int) -> None:
     key = Key(7, secret)
@@ -170,6 +171,7 @@ def test_a_clock_set_back_beyond_the_window_is_followed() -> None:
     assert next_sequence(2**64 - 1, wall=2**32 - 1, window=None) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 2**33), max_size=20))
 def test_without_a_window_every_sequence_is_after_the_one_before(walls: list[float]) -> None:
     last = next_sequence(None, wall=WALL, window=None)
