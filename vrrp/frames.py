@@ -125,7 +125,7 @@ def read_na(frame: bytes) -> Claim | None:
         return None
     first, length, following, hop_limit, source, destination = _IPV6.unpack_from(frame, _ETHERNET_BYTES)
     message = frame[_ETHERNET_BYTES + _IPV6.size :][:length]
-    if first >> 28 != 6 or following != _ICMPV6 or hop_limit != _HOP_LIMIT or len(message) != length < _ND_BYTES:
+    if first >> 28 != 6 or following != _ICMPV6 or hop_limit != _HOP_LIMIT or len(message) < max(length, _ND_BYTES):
         return None
     if message[:2] != bytes((_ADVERTISEMENT, 0)):
         return None

@@ -27,12 +27,13 @@ Version 3 (RFC 9568 5.1), addresses of 4 or of 16 bytes:
 
 What follows the last field is no error: a receiver needs the complete message (RFC 9568 7.1), and to drop an advert
 that can be understood is to end with two owners.  It is handed on as `rest`: an authentication trailer, or padding that
-somebody did not cut off.  The caller cuts by the length of the IP header.
+somebody did not cut off.  The caller cuts by the length of the IP header.  (keepalived refuses whatever is longer.)
 """
 
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 import struct
 
@@ -121,7 +122,7 @@ def encode(advert: Advert, *, source: str, destination: str, checksum: Checksum 
 
     `source` and `destination` are the numeric addresses of the IP header; `checksum` has a say in version 3 over IPv4.
     """
-    packed = [ipaddress.ip_address(address).packed for address in advert.addresses]
+    packed = [pack(address) for address in advert.addresses]
     head = bytes((advert.version << 4 | ADVERTISEMENT, advert.vrid, advert.priority, len(packed)))
     if advert.version == 2:
         auth_type = _NO_AUTHENTICATION if advert.password is None else _SIMPLE_PASSWORD
@@ -211,11 +212,13 @@ def _covered(checksum: Checksum, source: str, destination: str, length: int) -> 
     return ends + (struct.pack("!IxxxB", length, PROTOCOL) if ":" in source else struct.pack("!xBH", PROTOCOL, length))
 
 
+@functools.lru_cache(maxsize=256)
 def pack(address: str) -> bytes:
     """The bytes of a numeric address; the zone of a link-local one (`%eth0`) is not part of it."""
     return ipaddress.ip_address(address.partition("%")[0]).packed
 
 
+@functools.lru_cache(maxsize=256)
 def canonical(address: str | bytes) -> str:
     """The one way to write a numeric address, without zone."""
     return str(ipaddress.ip_address(pack(address) if isinstance(address, str) else address))

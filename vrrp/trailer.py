@@ -17,6 +17,9 @@ The trailer follows the VRRP message of either version and family (draft-cassen-
 The HMAC covers a block of 20 bytes (4 or 6 for the family, version, VRID, 0, the source padded to 16 bytes), the
 message with its checksum as zero, and the trailer with its HMAC as zero.  The message's checksum leaves the trailer out
 over IPv4 and covers it over IPv6, where keepalived has the kernel make it.
+
+A keepalived that is not told of it, or is older, refuses every advert with a trailer as too long: both nodes have to
+read trailers before the first one sends any.
 """
 
 from __future__ import annotations

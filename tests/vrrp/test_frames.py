@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from vrrp.frames import (
     solicitation,
     unsolicited_advertisement,
 )
+from vrrp.packet import internet_checksum, pack
 
 MAC = bytes.fromhex("02000000000b")
 MAC_TEXT = "02:00:00:00:00:0b"
@@ -158,10 +160,21 @@ def test_the_option_says_where_an_address_lives_and_the_sender_without_it() -> N
     assert read_na(_advertisement(S=1, header={"dst": "fe80::1"})) == Claim(VIP6, OTHER)
 
 
+def _truncated() -> bytes:
+    """An advertisement of 20 bytes whose checksum is right, in a frame that is padded."""
+    layer: Any = Ether(src=MAC_TEXT) / IPv6(src=VIP6, dst="ff02::1", hlim=255, plen=20) / ICMPv6ND_NA(tgt=VIP6)
+    message = bytearray(bytes(layer)[54:74])
+    message[2:4] = bytes(2)
+    pseudo_header = pack(VIP6) + pack("ff02::1") + struct.pack("!IxxxB", 20, 58)
+    message[2:4] = struct.pack("!H", internet_checksum(pseudo_header + message))
+    return bytes(layer)[:54] + bytes(message) + bytes(12)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
         b"",
+        _truncated(),
         ADVERTISEMENT[:77],
         ADVERTISEMENT[:-1],
         _changed(ADVERTISEMENT, 12, b"\x08\x00"),  # not IPv6
