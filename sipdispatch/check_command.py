@@ -67,7 +67,7 @@ class _Round:
         file = os.path.realpath(path)
         if file in self.done:
             return
-        loaded = read_config(path)
+        loaded = read_config(path, proxy_required=False)
         self.done[file] = Checked(str(path), "toml", loaded.problems)
         if loaded.list_path is not None:
             self.list(loaded.list_path)

@@ -17,6 +17,7 @@ from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
 from sip.uri import Address
 from sipdispatch.notice_settings import Hook, Notify
+from sipdispatch.vrrp_settings import Vrrp
 
 DEFAULT_CONFIG = Path("/etc/sipdispatch/sipdispatch.toml")
 """Where the manual and the packaged unit have the file; it is read only when it is named."""
@@ -166,6 +167,7 @@ class Sections:
     health: Health = Health()
     control: Control = Control()
     http: Http | None = None
+    vrrp: Vrrp | None = None
     hooks: tuple[Hook, ...] = ()
     notifiers: tuple[Notify, ...] = ()
 
@@ -182,4 +184,39 @@ class Config:
     proxy: Proxy
     sections: Sections = Sections()
     flags: Flags = Flags()
+    warnings: tuple[ConfigProblem, ...] = ()
+
+    @property
+    def of_proxy(self) -> tuple[Proxy, Sections]:
+        """What the proxy goes by: all but [vrrp], which is the agent's."""
+        return self.proxy, attrs.evolve(self.sections, vrrp=None)
+
+
+@attrs.frozen(kw_only=True)
+class VrrpFlags:
+    """The options of `sipdispatch vrrp run` that stand for keys of [vrrp]; None and () mean: not given."""
+
+    interface: str | None = None
+    vrid: int | None = None
+    priority: int | None = None
+    addresses: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    version: int | None = None
+    interval: str | None = None
+    preempt: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class VrrpConfig:
+    """What the agent goes by: its own section, and of the others what concerns it.
+
+    `control` is the proxy's socket, which the agent may watch.  The section [proxy] may be wrong or missing.
+    """
+
+    path: Path | None
+    vrrp: Vrrp
+    control: Control = Control()
+    hooks: tuple[Hook, ...] = ()
+    notifiers: tuple[Notify, ...] = ()
+    flags: VrrpFlags = VrrpFlags()
     warnings: tuple[ConfigProblem, ...] = ()

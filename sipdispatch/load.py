@@ -84,26 +84,31 @@ def read_config(
     *,
     environ: Mapping[str, str] | None = None,
     uid: int | None = None,
+    proxy_required: bool = True,
 ) -> Loaded:
-    """The same as `load`, with more to say about a configuration that is wrong."""
+    """The same as `load`, with more to say about a configuration that is wrong.
+
+    Unless the proxy is required, a file for the agent alone is right; there is no `config` then, and no error.
+    """
     flags = flags or Flags()
-    nowhere = partial(_placed, path=path, places=Positions({}, {}), options={})
-    text = "" if path is None else _read(path)
+    nowhere = partial(place, path=path, places=Positions({}, {}), options={})
+    text = "" if path is None else read_file(path)
     if isinstance(text, ConfigProblem):
         return Loaded(config=None, problems=(text,), placed=nowhere)
     try:
         tree, places = tomllib.loads(text), positions(text)
     except (ValueError, RecursionError) as error:
-        return Loaded(config=None, problems=(_syntax_problem(path, text, error),), placed=nowhere)
+        return Loaded(config=None, problems=(syntax_problem(path, text, error),), placed=nowhere)
     options = _lay_over(tree, flags)
     if path is None:
         tree.setdefault("proxy", {})
     if isinstance(tree.get("proxy"), dict):
         state_dir = _default_state_dir(os.environ if environ is None else environ, os.geteuid() if uid is None else uid)
         _fill_in(tree["proxy"], path, state_dir)
-    placed = partial(_placed, path=path, places=places, options=options)
-    structured = structure(tree, Path.cwd() if path is None else path.absolute().parent)
-    problems = tuple(sorted((placed(finding) for finding in structured.findings), key=_order))
+    placed = partial(place, path=path, places=places, options=options)
+    base = Path.cwd() if path is None else path.absolute().parent
+    structured = structure(tree, base, proxy_required=proxy_required)
+    problems = tuple(sorted((placed(finding) for finding in structured.findings), key=by_place))
     proxy, sections = structured.proxy, structured.sections
     config = None
     if proxy is not None and sections is not None:
@@ -116,7 +121,7 @@ def read_config(
     )
 
 
-def _read(path: Path) -> str | ConfigProblem:
+def read_file(path: Path) -> str | ConfigProblem:
     """The text of the file; a byte order mark, which editors on Windows leave, is no part of it."""
     try:
         with path.open("rb") as file:
@@ -145,7 +150,7 @@ def _read(path: Path) -> str | ConfigProblem:
         )
 
 
-def _syntax_problem(path: Path | None, text: str, error: ValueError | RecursionError) -> ConfigProblem:
+def syntax_problem(path: Path | None, text: str, error: ValueError | RecursionError) -> ConfigProblem:
     """The one thing that the standard library says about a file that is not TOML, and what is probably meant."""
     if isinstance(error, RecursionError):
         return ConfigProblem(
@@ -193,13 +198,16 @@ def _fill_in(section: dict[str, Any], path: Path | None, state_dir: Path | None)
     section.setdefault("secret_file", str(Path(folder, "secret")) if isinstance(folder, str) else "secret")
 
 
-def _order(problem: ConfigProblem) -> tuple[bool, int, int, str]:
+def by_place(problem: ConfigProblem) -> tuple[bool, int, int, str]:
+    """The order in which problems are told: those of the file in its order, then those of options."""
     return problem.option is not None, problem.line, problem.column, problem.key
 
 
-def _placed(finding: Finding, *, path: Path | None, places: Positions, options: Mapping[str, str]) -> ConfigProblem:
-    """A finding with its place in the file, or with the option that it came from."""
-    option = options.get(str(finding.at[1])) if len(finding.at) > 1 and finding.at[0] == "proxy" else None
+def place(
+    finding: Finding, *, path: Path | None, places: Positions, options: Mapping[str, str], section: str = "proxy"
+) -> ConfigProblem:
+    """A finding with its place in the file, or with the option that it came from; options are keys of `section`."""
+    option = options.get(str(finding.at[1])) if len(finding.at) > 1 and finding.at[0] == section else None
     line, column = (places.key if finding.of_key else places.value)(finding.at)
     if path is None or option is not None:
         line = column = 0

@@ -269,7 +269,7 @@ class _Changes:
             for problem in loaded:
                 (log.error if problem.severity == "error" else log.warning)(str(problem))
             log.error("the changed configuration is wrong: a restart would fail", path=str(self.config.path))
-        elif (loaded.proxy, loaded.sections) != (self.config.proxy, self.config.sections):
+        elif loaded.of_proxy != self.config.of_proxy:
             log.warning("the configuration has changed: restart the proxy to use it", path=str(self.config.path))
 
 

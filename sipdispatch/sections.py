@@ -1,4 +1,4 @@
-"""What do the sections beside [proxy] say: [health], [control], [http], [[hook]] and [[notify]]?"""
+"""What do the sections beside [proxy] say: [health], [control], [http], [vrrp], [[hook]] and [[notify]]?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sipdispatch.config import Control, Health, Http, Sections, Start
 from sipdispatch.consistency import Finding
 from sipdispatch.notice_sections import read_notice_sections
 from sipdispatch.tables import Table, Tables, many
+from sipdispatch.vrrp_section import read_vrrp_section
 
 _HEALTH: Final = Table(
     cls=Health,
@@ -79,12 +80,17 @@ def read_sections(tree: Mapping[str, Any], base: Path) -> tuple[Sections, list[F
     if "http" in tree:
         http, wrong = tables.try_read(tree["http"], Http, ("http",))
         found += wrong
+    vrrp = None
+    if "vrrp" in tree:
+        vrrp, wrong = read_vrrp_section(tree["vrrp"], base)
+        found += wrong
     notices, wrong = read_notice_sections(tree, base)
     found += wrong
     return Sections(
         health=health or Health(),
         control=control or Control(),
         http=http,
+        vrrp=vrrp,
         hooks=notices.hooks,
         notifiers=notices.notifiers,
     ), found

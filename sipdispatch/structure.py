@@ -18,14 +18,18 @@ from sipdispatch.consistency import Finding, findings, section_findings
 from sipdispatch.readers import BadValueError
 from sipdispatch.sections import KEYS, read_sections
 from sipdispatch.tables import Table, Tables, many
+from sipdispatch.vrrp_section import listening_findings
 
-SECTIONS_TO_COME: Final = ("vrrp", "log")
+SECTIONS_TO_COME: Final = ("log",)
 """Known by name and refused, so that nobody believes they work."""
 
 NO_LISTENER: Final = 'write listen = ["udp:192.0.2.10:5060"] with an address of this node or the virtual IP'
 
 LISTS: Final = ("hook", "notify")
 """Sections that may stand several times, each with two brackets."""
+
+KNOWN: Final = ("proxy", *KEYS, "vrrp", *LISTS)
+"""All sections."""
 
 _STAND_INS: Final[dict[str, Any]] = {
     "listen": [],
@@ -78,17 +82,19 @@ class Structured:
     sections: Sections | None = None
 
 
-def structure(tree: Mapping[str, Any], base: Path) -> Structured:
+def structure(tree: Mapping[str, Any], base: Path, *, proxy_required: bool = True) -> Structured:
     """Read the tree of a whole file; relative paths start at `base`, an absolute folder.
 
+    Unless the proxy is required, a file for the agent alone, which has [vrrp] in place of [proxy], is right.
     `list`, `state_dir` and `secret_file` must be there: their defaults depend on where the process runs.
     """
-    found = list(_unknown_sections(tree))
+    found = list(unknown_sections(tree))
     sections, wrong = read_sections(tree, base)
     found += wrong
     raw = tree.get("proxy")
     if not isinstance(raw, dict):
-        if raw is not None or not found:  # a key outside, a misspelt section: that is the mistake then
+        # A key outside, a misspelt section: that is the mistake then.
+        if raw is not None or (not found and (proxy_required or "vrrp" not in tree)):
             found.append(_no_section(raw))
         return Structured(None, tuple(found))
     raw = dict(raw)
@@ -104,6 +110,8 @@ def structure(tree: Mapping[str, Any], base: Path) -> Structured:
         found.append(Finding(("proxy", "listen"), "names no address", NO_LISTENER))
     found += findings(proxy, advertise)
     found += section_findings(proxy, sections)
+    if sections.vrrp is not None and "listen" not in bad:
+        found += listening_findings(sections.vrrp, [listener.address for listener in proxy.listen])
     proxy = _advertised(proxy, advertise)
     list_path = None if "list" in bad else proxy.list_path
     if any(finding.severity == "error" for finding in found):
@@ -115,10 +123,10 @@ def structure(tree: Mapping[str, Any], base: Path) -> Structured:
 # Sections
 
 
-def _unknown_sections(tree: Mapping[str, Any]) -> Iterator[Finding]:
-    known = ("proxy", *KEYS, *LISTS)
+def unknown_sections(tree: Mapping[str, Any]) -> Iterator[Finding]:
+    """What stands in the file beside the sections that there are."""
     for key, value in tree.items():
-        if key in known:
+        if key in KNOWN:
             continue
         if key in SECTIONS_TO_COME:
             yield Finding((key,), "this version has no such section", "leave it out", of_key=True)
@@ -127,8 +135,8 @@ def _unknown_sections(tree: Mapping[str, Any]) -> Iterator[Finding]:
         elif key in PROXY_KEYS and not isinstance(value, dict):
             yield Finding((key,), "the key stands outside its section", "put the line [proxy] above it", of_key=True)
         else:
-            close = get_close_matches(key.lower(), known, n=1)
-            names = ", ".join(f"[[{name}]]" if name in LISTS else f"[{name}]" for name in known)
+            close = get_close_matches(key.lower(), KNOWN, n=1)
+            names = ", ".join(f"[[{name}]]" if name in LISTS else f"[{name}]" for name in KNOWN)
             hint = f"did you mean {close[0]}?" if close else f"leave it out: the sections are {names}"
             yield Finding((key,), "there is no such section", hint, of_key=True)
 
