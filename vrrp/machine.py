@@ -6,6 +6,7 @@
                 its fitness falls below 100 -> priority 0, once -> Backup with a low priority
     Fault       a link that is down, an operator's hold, an address that cannot be set: one priority 0, then silence
 
+A priority 0 counts only from the Active that was heard last: it is not the word of a third that comes late.
 A healthy node takes over from an Active below 100 whatever `preempt` says.  A node that becomes Active while it is not
 fit keeps the address until it hears a better advert: the last man standing.  Whoever comes late by more than the down
 interval was not running: it steps down first, then competes like any other.
@@ -43,7 +44,10 @@ LOSSES_WITHIN_S = 10.0
 REANNOUNCE_S = 1.0
 """Least time between two announcements that foreign adverts bring about; the first is made at once."""
 ASSERT_SHARE = 0.1
-"""Of the interval: least time between two adverts, so that a flood of foreign ones is not answered by another."""
+"""Of the interval: least time between two adverts, so that a flood of foreign ones is not answered by another.
+
+A priority 0 is answered at once all the same (RFC 9568 6.4.3).
+"""
 
 Step = tuple[State, tuple[Action, ...]]
 
@@ -110,15 +114,12 @@ def _backup(p: Parameters, state: State, role: Backup, event: Event, *, now: flo
                 # This node was not running: what the Active has sent meanwhile must be heard first.
                 return _with(state, attrs.evolve(role, active_down_at=now + down)), ()
             return _become_active(p, state, now=now)
-        case AdvertReceived(priority=theirs, interval=interval):
-            return _with(state, _obey(p, state.fitness, role, theirs, interval, now=now)), ()
+        case AdvertReceived():
+            return _with(state, _obey(p, state.fitness, role, event, now=now)), ()
         case FitnessChanged(fitness):
             if fitness.fault:
                 return State(Fault(fitness.fault), fitness), ()
-            fit_again = state.fitness.priority < FIT <= fitness.priority
-            # What counts for `preempt` is how long this node has been fit beside the Active.
-            role = attrs.evolve(role, preempt_at=None) if fit_again else role
-            return State(role, fitness), ()
+            return State(_weigh(p, role, state.fitness, fitness, now=now), fitness), ()
         case Stopped():
             return State(Initialize(), state.fitness), (RemoveAddresses(),)
         case Started() | AddressesLost() | MoveFailed():
@@ -126,19 +127,34 @@ def _backup(p: Parameters, state: State, role: Backup, event: Event, *, now: flo
     assert_never(event)
 
 
-def _obey(p: Parameters, fitness: Fitness, role: Backup, theirs: int, interval: float, *, now: float) -> Backup:
+def _obey(p: Parameters, fitness: Fitness, role: Backup, advert: AdvertReceived, *, now: float) -> Backup:
     """The Backup after an advert: it waits anew, or lets its timer run on to take over."""
-    mine = fitness.priority
+    mine, theirs, interval, source = fitness.priority, advert.priority, advert.interval, advert.source
     if theirs == RELEASE:
+        if role.active not in {"", source}:
+            # Not the Active leaves, but one that came late or was overtaken by its heir's advert.
+            return role
         at = now + skew(p.version, mine, role.interval)
         return attrs.evolve(role, active_down_at=min(role.active_down_at, at), preempt_at=None)
-    waiting = Backup(active_down_at=now + active_down(p.version, mine, interval), interval=interval)
+    waiting = Backup(active_down_at=now + active_down(p.version, mine, interval), interval=interval, active=source)
     if theirs >= mine:
         return waiting
     preempt_at = now + p.preempt.after if role.preempt_at is None else role.preempt_at
     if theirs < FIT or now >= preempt_at:
-        return attrs.evolve(role, preempt_at=preempt_at)
+        return attrs.evolve(role, active=source, preempt_at=preempt_at)
     return attrs.evolve(waiting, preempt_at=preempt_at)
+
+
+def _weigh(p: Parameters, role: Backup, before: Fitness, fitness: Fitness, *, now: float) -> Backup:
+    """A Backup whose fitness has changed."""
+    if before.priority < FIT <= fitness.priority:
+        # What counts for `preempt` is how long this node has been fit beside the Active.
+        return attrs.evolve(role, preempt_at=None)
+    if fitness.priority < before.priority and role.preempt_at is not None:
+        # Its timer may be running on to take over from an Active that is the better one now.
+        down = active_down(p.version, fitness.priority, role.interval)
+        return attrs.evolve(role, active_down_at=now + down, preempt_at=None)
+    return role
 
 
 def _active(p: Parameters, state: State, role: Active, event: Event, *, now: float) -> Step:
@@ -149,9 +165,10 @@ def _active(p: Parameters, state: State, role: Active, event: Event, *, now: flo
             mine = state.fitness.priority
             if theirs > mine or (theirs == mine and rank(source) > rank(p.address)):
                 # The winner hears this last advert and announces the address again: whatever learnt ours forgets it.
-                backup = Backup(active_down_at=now + active_down(p.version, mine, interval), interval=interval)
+                down = active_down(p.version, mine, interval)
+                backup = Backup(active_down_at=now + down, interval=interval, active=source)
                 return _with(state, backup), (SendAdvert(mine), RemoveAddresses())
-            return _assert(p, state, role, now=now)
+            return _assert(p, state, role, theirs, now=now)
         case FitnessChanged(fitness):
             return _reconsider(p, state, role, fitness, now=now)
         case AddressesLost(by_lease):
@@ -229,21 +246,28 @@ def _keep(p: Parameters, state: State, role: Active, *, now: float) -> Step:
         role = attrs.evolve(role, lease_at=now + p.lease / 3)
     if now >= role.announce_at:
         actions.append(AnnounceAddresses())
+        if role.announce_at == role.asserted_at + REANNOUNCE_S:
+            role = attrs.evolve(role, asserted_at=now)  # it was put off for a foreign advert
         announced = role.announced + 1
         if announced < len(ANNOUNCE_AGAIN_S):
-            following = role.announce_at + ANNOUNCE_AGAIN_S[announced] - ANNOUNCE_AGAIN_S[announced - 1]
+            pause = ANNOUNCE_AGAIN_S[announced] - ANNOUNCE_AGAIN_S[announced - 1]
+            following = role.announce_at + min(pause, p.announce_every)
         else:
             following = now + p.announce_every
         role = attrs.evolve(role, announced=announced, announce_at=following)
     return _with(state, role), tuple(actions)
 
 
-def _assert(p: Parameters, state: State, role: Active, *, now: float) -> Step:
+def _assert(p: Parameters, state: State, role: Active, theirs: int, *, now: float) -> Step:
     """Answer an advert that does not win: with one of ours, and with the address, which its sender may have held."""
     actions: list[Action] = []
-    if now - role.sent_at >= p.interval * ASSERT_SHARE:
+    soonest = role.sent_at + p.interval * ASSERT_SHARE
+    if theirs == RELEASE or now >= soonest:
+        # A priority 0 sets other Backups running: they must hear at once that there is an Active.
         actions.append(SendAdvert(state.fitness.priority))
         role = attrs.evolve(role, sent_at=now, advert_at=now + p.interval)
+    else:
+        role = attrs.evolve(role, advert_at=min(role.advert_at, soonest))
     if now - role.asserted_at >= REANNOUNCE_S:
         actions.append(AnnounceAddresses())
         role = attrs.evolve(role, asserted_at=now)
