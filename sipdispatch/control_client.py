@@ -1,4 +1,4 @@
-"""How does a command ask the running proxy, and what does the person read when that fails?"""
+"""How does a command ask the running proxy or agent, and what does the person read when that fails?"""
 
 from __future__ import annotations
 
@@ -32,15 +32,19 @@ class RefusedError(CommandError):
 
 
 class ControlClient:
-    """One connection to the proxy at `path`; use it with `with`.  Whatever fails raises CommandError."""
+    """One connection to the proxy at `path`, or to another `program`; use it with `with`.
 
-    def __init__(self, path: Path) -> None:
+    Whatever fails raises CommandError.
+    """
+
+    def __init__(self, path: Path, program: str = "proxy") -> None:
         self.path = path
+        self._program = program
         self._lines = Lines(MAX_ANSWER_BYTES)
         self._arrived: list[bytes | None] = []
         self._notified: list[dict[str, Any]] = []
         self._number = 0
-        self._socket = _connect(path)
+        self._socket = _connect(path, program)
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +69,7 @@ class ControlClient:
             if answer.get("method") == "event":
                 self._notified.append(answer["params"])
             elif "error" in answer:
-                raise _refused(answer["error"], self.path)
+                raise _refused(answer["error"], self.path, self._program)
             elif answer.get("id") == self._number:
                 return answer.get("result")
 
@@ -90,9 +94,9 @@ class ControlClient:
                 chunk = b""
             if not chunk:
                 raise CommandError(
-                    "the proxy has closed the connection before it answered"
+                    f"the {self._program} has closed the connection before it answered"
                     if timeout is not None
-                    else "the proxy has ended, or has closed the connection",
+                    else f"the {self._program} has ended, or has closed the connection",
                     str(self.path),
                     "look at its log, and try again",
                 )
@@ -104,21 +108,21 @@ class ControlClient:
             answer = None
         if not isinstance(answer, dict) or answer.get("jsonrpc") != "2.0":
             raise CommandError(
-                "what answers there is no sipdispatch proxy",
+                f"what answers there is no sipdispatch {self._program}",
                 str(self.path),
-                "name the proxy's socket with --socket, or its configuration with --config",
+                f"name the {self._program}'s socket with --socket, or its configuration with --config",
             )
         return answer
 
     def _silent(self, timeout: float | None) -> CommandError:
         return CommandError(
-            f"the proxy has not answered within {timeout:g} s",
+            f"the {self._program} has not answered within {timeout:g} s",
             str(self.path),
             "see whether it is stopped or overloaded: ps, its log",
         )
 
 
-def _connect(path: Path) -> socket.socket:
+def _connect(path: Path, program: str) -> socket.socket:
     where = str(path)
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise CommandError(
@@ -132,7 +136,7 @@ def _connect(path: Path) -> socket.socket:
         return asking
     except OSError as error:
         asking.close()
-        raise _unreachable(path, error) from error
+        raise _unreachable(path, program, error) from error
 
 
 def _reach(asking: socket.socket, path: Path, *, until: float) -> None:
@@ -148,31 +152,31 @@ def _reach(asking: socket.socket, path: Path, *, until: float) -> None:
             time.sleep(RETRY_S)
 
 
-def _unreachable(path: Path, error: OSError) -> CommandError:
+def _unreachable(path: Path, program: str, error: OSError) -> CommandError:
     remedy = "start it, or name its socket with --socket or its configuration with --config"
     match error:
         case FileNotFoundError():
-            what = "no proxy has its control socket there"
+            what = f"no {program} has its control socket there"
         case ConnectionRefusedError():
-            what = "no proxy listens on its control socket any more: it has ended"
+            what = f"no {program} listens on its control socket any more: it has ended"
         case PermissionError():
-            what = "you may not use the control socket of the proxy"
-            remedy = _who_may(path)
+            what = f"you may not use the control socket of the {program}"
+            remedy = _who_may(path, program)
         case TimeoutError():
-            what = f"the proxy has accepted no connection within {TIMEOUT_S:g} s"
+            what = f"the {program} has accepted no connection within {TIMEOUT_S:g} s"
             remedy = "see whether it is stopped or overloaded: ps, its log"
         case _:
             what = f"the control socket cannot be used: {error.strerror or error}"
     return CommandError(what, str(path), remedy)
 
 
-def _who_may(path: Path) -> str:
+def _who_may(path: Path, program: str) -> str:
     try:
         found = path.stat()
     except OSError:
         return f"run this as root, or as a user who may enter {path.parent}"
     if not found.st_mode & stat.S_IWGRP:
-        return "run this as root, or as the user that the proxy runs as"
+        return f"run this as root, or as the user that the {program} runs as"
     try:
         group = grp.getgrgid(found.st_gid).gr_name
     except KeyError:
@@ -180,15 +184,15 @@ def _who_may(path: Path) -> str:
     return f"run this as root or as a member of the group {group}; after usermod -aG {group} USER log in anew"
 
 
-def _refused(error: Any, path: Path) -> RefusedError:
+def _refused(error: Any, path: Path, program: str) -> RefusedError:
     """What the proxy's error says, for the command line."""
     told = error if isinstance(error, dict) else {}
     details = told.get("data")
     if not isinstance(details, dict):
         details = {}
     return RefusedError(
-        str(details.get("what") or told.get("message") or "the proxy says no and not why"),
+        str(details.get("what") or told.get("message") or f"the {program} says no and not why"),
         str(details.get("where") or path),
-        str(details.get("to_do") or "look at the proxy's log"),
+        str(details.get("to_do") or f"look at the {program}'s log"),
         details,
     )

@@ -18,7 +18,7 @@ import attrs
 import structlog
 import trio
 
-from sipdispatch.control_methods import METHODS, Asking, call
+from sipdispatch.control_call import Asking, Followed, Methods, call_method
 from sipdispatch.control_params import MethodError
 from sipdispatch.happening import Happening
 from sipdispatch.jsonrpc import (
@@ -34,7 +34,7 @@ from sipdispatch.jsonrpc import (
     read,
     refuse,
 )
-from sipdispatch.operations import OperationError, Operations
+from sipdispatch.operations import OperationError
 from sipdispatch.slices import Slices
 
 CHUNK_BYTES: Final = 16_384
@@ -68,8 +68,11 @@ def event_line(happening: Happening) -> bytes:
 class Connection:
     """One client, whose socket is closed when `run` returns.  `by` says who it is, for the log and the history."""
 
-    def __init__(self, stream: trio.SocketStream, operations: Operations, *, by: str, limits: Limits) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, operations: Followed, methods: Methods, *, by: str, limits: Limits
+    ) -> None:
         self._stream = stream
+        self._methods = methods
         self._limits = limits
         self._asking = Asking(operations=operations, by=by, follow=self._follow)
         self._scope = trio.CancelScope()
@@ -158,11 +161,11 @@ class Connection:
 
     async def _result(self, request: Request) -> Any:
         """What the method returns, or a Failure."""
-        method = METHODS.get(request.method)
+        method = self._methods.get(request.method)
         self._in_method = True
         self._changing = method is not None and method.changes
         try:
-            return await call(request, self._asking)
+            return await call_method(self._methods, request, self._asking)
         except MethodError as error:
             return Failure(error.code, error.message, request.id, error.details)
         except Exception as error:  # a mistake of ours costs an answer, not the proxy

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import attrs
 import trio
 
 from dispatcher.problem import refuses
 from health.board import Word
+from sipdispatch import control_call
+from sipdispatch.control_call import FAULT, Method, Methods, call_method, details, echo, follow_events
 from sipdispatch.control_kamailio import list_text, word_of
 from sipdispatch.control_naming import ALL, find_set
 from sipdispatch.control_params import (
     BadValueError,
     MethodError,
     Parameter,
-    bind,
     read_flag,
     read_number,
     read_seconds,
@@ -31,12 +31,10 @@ from sipdispatch.control_params import (
 )
 from sipdispatch.facts_json import set_text, status_json
 from sipdispatch.happening import Happening
-from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, METHOD_NOT_FOUND, Request
+from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, Request
 from sipdispatch.operations import OperationError, Operations, ReloadReport
 from sipdispatch.slices import gather
 
-FAULT: Final = 500
-"""The code of what cannot be done, Kamailio's."""
 MOST_EVENTS: Final = 1000
 """How many `dispatcher.history` tells when nobody says how many."""
 
@@ -44,65 +42,16 @@ QUESTION: Final = ("message", "call_id", "method", "uri", "from", "to", "source"
 """What `dispatcher.explain` may be asked: a whole message, or what makes one; where it comes from and arrives."""
 
 
-@attrs.frozen(kw_only=True)
-class Asking:
-    """A client that asks: what it may ask of, who it is, and how it becomes a follower of what happens."""
-
-    operations: Operations
-    by: str
-    follow: Callable[[], Awaitable[None]]
-
-
-Answer = Callable[..., Awaitable[Any]]
-
-
-@attrs.frozen
-class Method:
-    """`run` gets the Asking and each parameter by its name; `fault` is the message of what cannot be done.
-
-    One that `takes_anything` gets the parameters as they came.  One that `changes` something is not broken off in the
-    middle because its client has gone.
-    """
-
-    run: Answer
-    parameters: tuple[Parameter, ...] = ()
-    fault: str = ""
-    takes_anything: bool = False
-    changes: bool = False
+Asking = control_call.Asking[Operations]
 
 
 async def call(request: Request, asking: Asking) -> Any:
-    """The result of a request: a JSON value, or an iterator over the text of one.  Raises MethodError."""
-    method = METHODS.get(request.method)
-    if method is None:
-        raise MethodError(
-            METHOD_NOT_FOUND,
-            "Method Not Found",
-            _details(f"there is no method {request.method[:100]}", "the request", "see system.listMethods"),
-        )
-    if method.takes_anything:
-        return await method.run(asking, request.params)
-    values = bind(request.method, method.parameters, request.params)
-    try:
-        return await method.run(asking, **{_ARGUMENTS.get(name, name): value for name, value in values.items()})
-    except OperationError as error:
-        raise MethodError(
-            FAULT,
-            method.fault or error.what,
-            _details(error.what, error.where or request.method, error.remedy or "see sipdispatch ds list"),
-        ) from error
-
-
-def _details(what: str, where: str, remedy: str) -> dict[str, Any]:
-    return {"what": what, "where": where, "to_do": remedy}
+    """The result of a request to the proxy: a JSON value, or an iterator over the text of one.  Raises MethodError."""
+    return await call_method(METHODS, request, asking)
 
 
 # --------------------------------------------------------------------------------------------------------------------
 # Kamailio's
-
-
-async def _echo(_: Asking, given: Any) -> Any:
-    return given if isinstance(given, dict) else list(given)
 
 
 async def _list_methods(_: Asking) -> list[str]:
@@ -127,7 +76,7 @@ async def _list(asking: Asking, detail: str) -> Iterator[str]:
     facts = await gather(asking.operations)
     if not facts.sets:
         raise MethodError(
-            FAULT, "No Destination Sets", _details("the list is empty", facts.list_path, "write destinations into it")
+            FAULT, "No Destination Sets", details("the list is empty", facts.list_path, "write destinations into it")
         )
     return list_text(facts, "full" if detail == "full" else "short" if detail == "short" else "normal")
 
@@ -149,12 +98,12 @@ async def _set_duid_state(asking: Asking, state: str, group: int, duid: str) -> 
 def _word(state: str) -> Word:
     word = word_of(state)
     if word is None:
-        details = _details(
+        told = details(
             f"{state[:20]!r} is no state",
             "parameter state",
             "write a (enabled), d (disabled), i (draining) or t (enabled), or the word",
         )
-        raise MethodError(FAULT, "Unknown State Value" if state else "Invalid State Parameter", details)
+        raise MethodError(FAULT, "Unknown State Value" if state else "Invalid State Parameter", told)
     return word
 
 
@@ -185,12 +134,12 @@ def _told(made: ReloadReport, fault: str, sentence: str, *, report: bool) -> Any
         return sentence
     errors = [problem for problem in made.problems if problem.severity == "error"]
     first = errors[0] if errors else None
-    details = _details(
+    told = details(
         "the list is not taken over" if first is None else first.message,
         "the list" if first is None else f"{first.path}:{first.line}:{first.column}" if first.line else first.path,
         "look at it with sipdispatch check" if first is None or not first.hint else first.hint,
     )
-    raise MethodError(FAULT, fault, {**details, "report": report_json(made)})
+    raise MethodError(FAULT, fault, {**told, "report": report_json(made)})
 
 
 def report_json(made: ReloadReport) -> dict[str, Any]:
@@ -312,11 +261,6 @@ def _events_text(past: Sequence[Happening]) -> Iterator[str]:
     yield "]}"
 
 
-async def _events(asking: Asking) -> dict[str, Any]:
-    await asking.follow()
-    return {"following": True}
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # The table
 
@@ -354,8 +298,6 @@ def _read_message(value: Any) -> str:
     return value
 
 
-_ARGUMENTS: Final = {"set": "set_id", "from": "from_"}
-"""Names of parameters that are taken in Python."""
 _GROUP: Final = Parameter("group", read_number)
 _ADDRESS: Final = Parameter("address", _read_address)
 _SET: Final = Parameter("set", read_number, None)
@@ -363,8 +305,8 @@ _DESTINATION: Final = Parameter("destination", read_text)
 _SAVE: Final = Parameter("save", read_flag, default=False)
 _REPORT: Final = Parameter("report", read_flag, default=False)
 
-METHODS: Final[dict[str, Method]] = {
-    "core.echo": Method(_echo, takes_anything=True),
+METHODS: Final[Methods] = {
+    "core.echo": Method(echo, takes_anything=True),
     "core.uptime": Method(_uptime),
     "core.version": Method(_version),
     "system.listMethods": Method(_list_methods),
@@ -425,6 +367,6 @@ METHODS: Final[dict[str, Method]] = {
         _history, (Parameter("destination", read_text, None), _SET, Parameter("limit", read_number, MOST_EVENTS))
     ),
     "status": Method(_status),
-    "events": Method(_events),
+    "events": Method(follow_events),
 }
 """Every method; the order of its parameters is that by position."""

@@ -14,10 +14,10 @@ import attrs
 import structlog
 import trio
 
+from sipdispatch.control_call import Followed, Methods
 from sipdispatch.control_connection import Connection, Limits
 from sipdispatch.control_socket import ControlSocket
 from sipdispatch.jsonrpc import failure_text, refuse
-from sipdispatch.operations import Operations
 
 TOO_MANY: Final = 503
 """The code of the error for a client that finds no room."""
@@ -56,7 +56,8 @@ def runs_the_proxy(peer: Peer) -> bool:
 
 async def serve_control(
     opened: ControlSocket,
-    operations: Operations,
+    operations: Followed,
+    methods: Methods,
     *,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     has_reserve: Callable[[Peer], bool] = runs_the_proxy,
@@ -64,7 +65,7 @@ async def serve_control(
 ) -> None:
     """Serve clients until cancelled, and take the socket away then.  Nothing that a client does ends it."""
     listening = trio.socket.from_stdlib_socket(opened.listening)
-    doorway = _Doorway(operations, limits, has_reserve)
+    doorway = _Doorway(operations, methods, limits, has_reserve)
     try:
         async with trio.open_nursery() as nursery:
             log.info("control is served", path=str(opened.path))
@@ -93,8 +94,11 @@ async def _accept(listening: trio.socket.SocketType) -> trio.socket.SocketType:
 class _Doorway:
     """The clients that are there, and the decision about the next one."""
 
-    def __init__(self, operations: Operations, limits: Limits, has_reserve: Callable[[Peer], bool]) -> None:
+    def __init__(
+        self, operations: Followed, methods: Methods, limits: Limits, has_reserve: Callable[[Peer], bool]
+    ) -> None:
         self._operations = operations
+        self._methods = methods
         self._limits = limits
         self._has_reserve = has_reserve
         self._there: dict[Connection, bool] = {}
@@ -113,7 +117,7 @@ class _Doorway:
         if not self._has_room(reserved=reserved) and not self._make_room():
             await self._refuse(stream, peer)
             return
-        connection = Connection(stream, self._operations, by=f"control: {peer}", limits=self._limits)
+        connection = Connection(stream, self._operations, self._methods, by=f"control: {peer}", limits=self._limits)
         self._there[connection] = reserved
         nursery.start_soon(self._serve, connection)
 

@@ -38,12 +38,14 @@ _TOLD_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     "word": ("enabled", "draining", "disabled"),
     "list": ("reloaded", "refused"),
     "proxy": ("stopped", "started"),
+    "vrrp": ("backup", "active", "fault"),
 }
 """The states that notices tell of, by kind; the first is what a reader believes who has heard nothing."""
-_BAD: Final = frozenset({"down", "refused"})
+_BAD: Final = frozenset({"down", "refused", "fault"})
 _GONE: Final = "removed"
 _ORDER: Final = (
-    "down refused stopped disabled draining enabled started removed reloaded up".split()  # the worst is listed first
+    # The worst is listed first.
+    "down fault refused stopped active backup disabled draining enabled started removed reloaded up".split()
 )
 
 
@@ -52,8 +54,9 @@ class Item:
     """One thing that a notice tells: the state that something is in, since when (Unix time) and why.
 
     `state` is one of up, down and removed (kind verdict; the last has left the list while it was down), enabled,
-    draining and disabled (word), reloaded and refused (list), started and stopped (proxy).  `changes` counts those of
-    the state since it was told last.  `lasted` is how long the trouble was that is over, in seconds, if that is known.
+    draining and disabled (word), reloaded and refused (list), started and stopped (proxy), backup, active and fault
+    (vrrp).  `changes` counts those of the state since it was told last.  `lasted` is how long the trouble was that is
+    over, in seconds, if that is known.
     """
 
     kind: Kind
@@ -137,7 +140,7 @@ class _Sent:
 
 
 _Key = int | Kind
-"""A destination by its number; the list and the proxy by their kinds."""
+"""A destination by its number; the list, the proxy and the address that moves by their kinds."""
 
 
 class Damping:

@@ -6,8 +6,11 @@ from typing import Literal
 
 import attrs
 
-Kind = Literal["verdict", "word", "list", "proxy"]
-"""verdict: probes or traffic changed their mind; word: the operator did; list: a reload; proxy: start and stop."""
+Kind = Literal["verdict", "word", "list", "proxy", "vrrp"]
+"""verdict: probes or traffic changed their mind; word: the operator did; list: a reload; proxy: start and stop.
+
+vrrp: the role of this node has changed; such happenings are the agent's, all others the proxy's.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -16,7 +19,8 @@ class Happening:
 
     `sequence` counts from 1 in each process; `at` is Unix time.  `before` and `after` are the words of `health.board`
     in lower case (`up`, `suspect`, `down`, `enabled`, `draining`, `disabled`); for list and proxy they say what was
-    done.  A change of a destination has its set, URI, address (`host:port`) and number; for others these are empty.
+    done, for vrrp the role (`initialize`, `backup`, `active`, `fault`).  A change of a destination has its set, URI,
+    address (`host:port`) and number; for others these are empty.
     """
 
     sequence: int

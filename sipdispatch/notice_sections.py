@@ -20,8 +20,8 @@ _Section = TypeVar("_Section", Hook, Notify)
 _KINDS: Final = many(readers.read_word(get_args(Kind)), frozenset, may_be_empty=False)
 _RETRIES: Final = readers.read_int(0, 10, "a number of tries after the first")
 _MEANT: Final = {
-    "kinds": "write on, a list of verdict, word, list and proxy",
-    "events": "write on, a list of verdict, word, list and proxy",
+    "kinds": "write on, a list of verdict, word, list, proxy and vrrp",
+    "events": "write on, a list of verdict, word, list, proxy and vrrp",
     "interval": 'write every, as in every = "60s"',
     "password": "write password_file, the name of a file: a password does not stand in a configuration",
     "token": "write headers_file, the name of a file with a line such as Authorization: Bearer ...",

@@ -71,7 +71,7 @@ class Notify:
     sender: str | None = None
     recipients: tuple[str, ...] = ()
     subject_prefix: str = "[sipdispatch]"
-    kinds: frozenset[Kind] = frozenset({"verdict", "word", "list"})
+    kinds: frozenset[Kind] = frozenset({"verdict", "word", "list", "vrrp"})
     every: float = 60.0
     timeout: float = 10.0
     retries: int = 3

@@ -110,6 +110,9 @@ def _sentence(item: Item, clock: _Clock) -> str:
             return f"resolved: the list is in force again{lasted}."
         case "started" | "stopped":
             return f"the proxy has {item.state} at {when}{why}."
+        case "active" | "backup" | "fault":
+            changes = f", after {item.changes} changes" if item.changes > 1 else ""
+            return f"this node {_ROLES[item.state]}; since {when}{changes}{why}."
         case _:
             return f"{name} is {item.state} since {when}{why}."
 
@@ -126,6 +129,8 @@ def _short(item: Item) -> str:
             return "resolved: the list is in force again"
         case "started" | "stopped":
             return f"the proxy has {item.state}"
+        case "active" | "backup" | "fault":
+            return f"this node {_ROLES[item.state]}"
         case _:
             return f"{_name(item)} is {item.state}"
 
@@ -157,7 +162,15 @@ _GROUPS: Final = {
     "removed": ("has left the list", "have left the list"),
     "up": ("is up again", "are up again"),
 }
+_ROLES: Final = {
+    "active": "is active: it has the virtual IP",
+    "backup": "is backup: it does not have the virtual IP",
+    "fault": "is in fault: it cannot have the virtual IP",
+}
 _ALONE: Final = {
+    "active": "this node is active",
+    "backup": "this node is backup",
+    "fault": "this node is in fault",
     "refused": "the list was refused",
     "reloaded": "the list is in force again",
     "started": "the proxy has started",

@@ -36,6 +36,7 @@ from health.board import Change
 from health.sending import SendOutcome
 from sipdispatch import logs, secret, statefile
 from sipdispatch.config import Config, Control, Proxy
+from sipdispatch.control_methods import METHODS
 from sipdispatch.control_path import default_control_path
 from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
@@ -183,7 +184,7 @@ async def _serve_control(config: Config, steering: Steering, nursery: trio.Nurse
         fault = error.faults[0]
         log.warning("there is no control socket", reason=fault.what, path=str(path), hint=fault.remedy)
         return
-    await nursery.start(serve_control, opened, steering)
+    await nursery.start(serve_control, opened, steering, METHODS)
 
 
 @attrs.define

@@ -15,6 +15,7 @@ import trio
 from dispatcher.problem import Problem
 from health.board import Word
 from sipdispatch.control_connection import Limits
+from sipdispatch.control_methods import METHODS
 from sipdispatch.control_server import Peer, serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.operations import OperationError, Operations, ReloadReport
@@ -144,7 +145,7 @@ async def serving(
 
         async def serve(*, task_status: trio.TaskStatus[None]) -> None:
             await serve_control(
-                opened, operations, limits=limits or Limits(), has_reserve=has_reserve, task_status=task_status
+                opened, operations, METHODS, limits=limits or Limits(), has_reserve=has_reserve, task_status=task_status
             )
 
         with trio.fail_after(30):
@@ -187,7 +188,7 @@ def running(path: Path, operations: Steered, limits: Limits | None = None) -> It
             async with trio.open_nursery() as nursery:
 
                 async def start(*, task_status: trio.TaskStatus[None]) -> None:
-                    await serve_control(opened, operations, limits=limits or Limits(), task_status=task_status)
+                    await serve_control(opened, operations, METHODS, limits=limits or Limits(), task_status=task_status)
 
                 await nursery.start(start)
                 those.append(Running(operations, trio.lowlevel.current_trio_token(), scope))

@@ -18,6 +18,7 @@ import trio
 from health.board import Word
 from sipdispatch import control_connection, control_server
 from sipdispatch.control_connection import Limits, event_line
+from sipdispatch.control_methods import METHODS
 from sipdispatch.control_server import Peer, runs_the_proxy, serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, read
@@ -418,7 +419,9 @@ async def test_who_has_a_reserve_takes_no_place_of_others(path: Path, monkeypatc
             return peer.uid == 0
 
         async def serve(*, task_status: trio.TaskStatus[None]) -> None:
-            await serve_control(opened, Steered(), limits=limits, has_reserve=has_reserve, task_status=task_status)
+            await serve_control(
+                opened, Steered(), METHODS, limits=limits, has_reserve=has_reserve, task_status=task_status
+            )
 
         async def connect() -> Client:
             stream = await stack.enter_async_context(await trio.open_unix_socket(str(path)))
