@@ -13,8 +13,8 @@ import pytest
 
 from health.board import State, Verdict, Word
 from sipdispatch import control_connection, events_command, jsonrpc
-from sipdispatch.control_kamailio import STATES
 from sipdispatch.control_call import FAULT
+from sipdispatch.control_kamailio import STATES
 from sipdispatch.control_methods import METHODS, MOST_EVENTS
 from sipdispatch.control_server import TOO_MANY
 from sipdispatch.ds_command import command as ds
