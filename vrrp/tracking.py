@@ -5,7 +5,8 @@ Its verdict turns after `rise` good or `fall` bad results in a row.  While one f
 (`vrrp.parameters.unfit`): it hands the address over to whoever is better, and keeps it if there is nobody.  The full
 priority comes back ten seconds after the last track has.
 
-A track that is a *fault* (a link, an operator's hold) leaves no choice: the node cannot own the address.
+A track that is a *fault* (a link, an operator's hold) leaves no choice: the node cannot own the address.  When a link
+is back the ten seconds count too, so that one that comes and goes moves the address once.
 """
 
 from __future__ import annotations
@@ -36,19 +37,20 @@ class Track:
 
 @attrs.frozen(kw_only=True)
 class TrackStanding:
-    """What is known of a track.
-
-    `ok` is its verdict, None before the first; `since` and `at` are of the agent's clock.
-    """
+    """What is known of a track; moments are of the agent's clock."""
 
     track: Track
     ok: bool | None = None
+    """The verdict, None before the first."""
     since: float = math.nan
+    """When the verdict turned."""
     last: bool | None = None
-    """The last result, and how many like it came in a row before the verdict turned."""
+    """The last result."""
     run: int = 0
+    """How many like it came in a row."""
     detail: str = "no result yet"
     at: float = math.nan
+    """When the last result came."""
     failures: int = 0
     results: int = 0
 
@@ -93,7 +95,7 @@ class Tracking:
             return
         after = _after(standing, ok=ok, detail=detail, now=now)
         self._standings[name] = after
-        if standing.ok is False and after.ok and not after.track.fault:
+        if standing.ok is False and after.ok:
             self._well_from = now + RECOVERY_S
 
     def release(self, now: float, seconds: float = math.inf) -> None:
@@ -116,13 +118,15 @@ class Tracking:
 
     def fitness(self, now: float) -> Fitness:
         """What the machine is to know."""
-        failing = [each for each in self._standings.values() if not each.ok]
+        standings = self._standings.values()
+        # What is known to fail says more than what is not known yet.
+        failing = [*(each for each in standings if each.ok is False), *(each for each in standings if each.ok is None)]
         fault = HELD if self._held else next((_tell(each) for each in failing if each.track.fault), "")
         cause = self._cause(failing, now)
         return Fitness(
             priority=unfit(self._priority) if cause else self._priority,
             fault=fault,
-            ready=all(each.ok is not None for each in self._standings.values()),
+            ready=all(each.ok is not None for each in standings),
             cause=fault or cause,
         )
 
