@@ -45,6 +45,7 @@ class CommandEntry:
 COMMANDS: Final = {
     "demo": CommandEntry("sipdispatch.demo_command", "Show the proxy at work, on this machine alone."),
     "proxy": CommandEntry("sipdispatch.proxy_command", "Run the SIP proxy."),
+    "vrrp": CommandEntry("sipdispatch.vrrp_command", "Own the virtual IP with another node, by VRRP."),
     "ds": CommandEntry("sipdispatch.ds_command", "See and steer the destinations of the running proxy."),
     "status": CommandEntry("sipdispatch.status_command", "Say how the running proxy is."),
     "events": CommandEntry("sipdispatch.events_command", "Say what has happened in the running proxy, or follow it."),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = "control.sock"
+AGENT_NAME: Final = "vrrp.sock"
 FOLDER: Final = "sipdispatch"
 
 
@@ -21,3 +22,8 @@ def default_control_path(environ: Mapping[str, str], uid: int) -> Path:
     if uid == 0:
         return Path("/run") / FOLDER / NAME
     return Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}") / FOLDER / NAME
+
+
+def default_agent_path(environ: Mapping[str, str], uid: int) -> Path:
+    """That of the VRRP agent: in the same folder."""
+    return default_control_path(environ, uid).with_name(AGENT_NAME)

@@ -34,7 +34,7 @@ def command(*, follow: bool, limit: int | None, **options: Unpack[ControlOptions
     """
     with connect(options) as proxy:
         if follow:
-            _follow(proxy, PAST_OF_FOLLOWER if limit is None else limit, json_wanted=options["json_wanted"])
+            follow_events(proxy, PAST_OF_FOLLOWER if limit is None else limit, json_wanted=options["json_wanted"])
         else:
             past = proxy.call("dispatcher.history", {"limit": PAST if limit is None else limit})["events"]
             say_past(past, json_wanted=options["json_wanted"])
@@ -48,14 +48,14 @@ def say_past(past: list[Mapping[str, Any]], *, json_wanted: bool) -> None:
         say("\n".join(map(event_words, past)) or "nothing has happened")
 
 
-def _follow(proxy: ControlClient, limit: int, *, json_wanted: bool) -> None:
-    """A line for each event, as it comes; in JSON too."""
+def follow_events(proxy: ControlClient, limit: int, *, json_wanted: bool, history: str = "dispatcher.history") -> None:
+    """A line for each event, as it comes; in JSON too.  `history` is the method that tells the past."""
 
     def tell(event: Mapping[str, Any]) -> None:
         say(json.dumps(event, ensure_ascii=False) if json_wanted else event_words(event))
 
     proxy.call("events")
-    past = proxy.call("dispatcher.history", {"limit": max(1, limit)})["events"]
+    past = proxy.call(history, {"limit": max(1, limit)})["events"]
     newest = past[-1]["sequence"] if past else 0
     for event in past[len(past) - min(limit, len(past)) :]:
         tell(event)

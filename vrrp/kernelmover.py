@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 import trio
@@ -45,6 +45,7 @@ class KernelMover:
         self._hardware: dict[str, bytes] = {}
         self._leased_until: float | None = None
         self._report: Report = _to_nobody
+        self._changed = trio.Event()
 
     def add(self, lease: float) -> None:
         """Set the addresses, or prolong them."""
@@ -66,7 +67,10 @@ class KernelMover:
     def remove(self) -> None:
         """Remove the addresses."""
         self._leased_until = None
-        for address in self._addresses:
+        self._remove(self._addresses)
+
+    def _remove(self, addresses: Iterable[VirtualAddress]) -> None:
+        for address in addresses:
             try:
                 self._kernel.remove(address)
             except OSError as error:
@@ -88,26 +92,49 @@ class KernelMover:
             log.warning("an address cannot be announced", address=str(address), reason=error.strerror)
 
     def _frames_on(self, interface: str) -> link.FrameSocket:
-        if interface not in self._frames:
-            self._hardware[interface] = link.facts_of(interface).hardware
-            if len(self._hardware[interface]) != 6:
-                raise OSError(errno.EOPNOTSUPP, "the interface has no Ethernet address")
-            self._frames[interface] = link.FrameSocket(interface)
-        return self._frames[interface]
+        """The socket of an interface; a new one when it was deleted and made again, or has another hardware address."""
+        facts, known = link.facts_of(interface), self._frames.get(interface)
+        if known is not None:
+            if facts.hardware == self._hardware[interface] and known.index == link.index_of(interface):
+                return known
+            self._forget(interface)
+        if len(facts.hardware) != 6:
+            raise OSError(errno.EOPNOTSUPP, "the interface has no Ethernet address" if facts.exists else facts.detail)
+        self._frames[interface] = opened = link.FrameSocket(interface)
+        self._hardware[interface] = facts.hardware
+        return opened
+
+    def _forget(self, interface: str) -> None:
+        self._frames.pop(interface).close()
 
     def _is_complete(self) -> bool:
         """Whether all addresses are where they were set."""
         there = {name: link.facts_of(name).addresses for name in {each.interface for each in self._addresses}}
         return all(each.address in there[each.interface] for each in self._addresses)
 
+    def change(self, addresses: Sequence[VirtualAddress]) -> None:
+        """Other addresses move from now on; if they are here, those that stay are not touched."""
+        before, self._addresses = self._addresses, tuple(addresses)
+        if self._leased_until is not None:
+            self._remove(each for each in before if each not in self._addresses)
+            left = self._leased_until - self._clock()
+            self._leased_until = None
+            self.add(max(1.0, left))
+            self.announce()
+        self._changed.set()
+
     async def run(self, report: Report) -> None:
         """Look after the addresses, and for others who have them."""
         self._report = report
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._audit)
-            nursery.start_soon(self._probe)
-            for interface in {each.interface for each in self._addresses if not each.is_ipv6}:
-                nursery.start_soon(self._listen, interface)
+        while True:
+            self._changed = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._audit)
+                nursery.start_soon(self._probe)
+                for interface in {each.interface for each in self._addresses if not each.is_ipv6}:
+                    nursery.start_soon(self._listen, interface)
+                await self._changed.wait()
+                nursery.cancel_scope.cancel()
 
     async def _audit(self) -> None:
         events = link.LinkEvents()
@@ -130,14 +157,27 @@ class KernelMover:
                     self._send(address, lambda numeric, hardware: (probe(numeric, hardware),))
 
     async def _listen(self, interface: str) -> None:
-        frames = self._frames_on(interface)
-        own = {each.address for each in self._addresses if each.interface == interface}
+        """Read the ARP of an interface, for as long as there is one."""
         while True:
-            await frames.wait()
-            for frame in frames.receive():
-                claim = read_claim(frame)
-                if claim is not None and claim.address in own and claim.hardware != self._hardware[interface]:
-                    self._claimed(claim.address, claim.hardware.hex(":"))
+            try:
+                frames = self._frames_on(interface)
+            except OSError:
+                await trio.sleep(AUDIT_S)
+                continue
+            with trio.move_on_after(AUDIT_S):
+                try:
+                    await frames.wait()
+                except trio.ClosedResourceError:
+                    await trio.lowlevel.checkpoint()
+                    continue
+                self._hear(interface, frames)
+
+    def _hear(self, interface: str, frames: link.FrameSocket) -> None:
+        own = {each.address for each in self._addresses if each.interface == interface}
+        for frame in frames.receive():
+            claim = read_claim(frame)
+            if claim is not None and claim.address in own and claim.hardware != self._hardware[interface]:
+                self._claimed(claim.address, claim.hardware.hex(":"))
 
     async def settle(self) -> None:
         """Nothing is under way: each verb has done its work when it returns."""

@@ -76,6 +76,14 @@ def facts_of(interface: str) -> InterfaceFacts:
     )
 
 
+def index_of(interface: str) -> int:
+    """Its number, which another interface of the same name does not have; 0 when there is none."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
+
+
 def _is_running(interface: str) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
@@ -92,6 +100,13 @@ def primary_of(interface: str, *, is_ipv6: bool, virtual: Sequence[str] = ()) ->
         if (":" in address) is is_ipv6 and address not in virtual and (not is_ipv6 or address.startswith("fe80:")):
             return address
     return None
+
+
+def require_usable(source: str, index: int) -> None:
+    """Raise OSError while nothing can leave from this address: of IPv6, until it is known that nobody else has it."""
+    is_ipv6 = ":" in source
+    with socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.bind((source, 0, 0, index) if is_ipv6 else (source, 0))
 
 
 class AdvertSocket:
@@ -207,9 +222,13 @@ def _read_ipv6(data: bytes, ancillary: Sequence[tuple[int, int, bytes]], sender:
 
 
 class FrameSocket:
-    """Sends Ethernet frames on one interface and receives its ARP."""
+    """Sends Ethernet frames on one interface and receives its ARP.
+
+    OSError when it cannot be opened: no such interface, no CAP_NET_RAW.
+    """
 
     def __init__(self, interface: str) -> None:
+        self.index = socket.if_nametoindex(interface)
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ARP))
         try:

@@ -48,14 +48,17 @@ class Parameters:
     version: int = 3
     preempt: Preempt = ALWAYS
     announce_every: float = 30.0
+    wanted_lease: float | None = None
 
     @property
     def lease(self) -> float:
-        """How long the kernel keeps the address without being told again.
+        """How long the kernel keeps the address without being told again: what is wanted, or what suits the interval.
 
         Two seconds, or the peer's down interval rounded up and one more: when a killed Active's address goes, the peer
         has just announced its own.
         """
+        if self.wanted_lease is not None:
+            return self.wanted_lease
         return max(LEAST_LEASE_S, math.ceil(active_down(self.version, self.priority, self.interval)) + 1.0)
 
 

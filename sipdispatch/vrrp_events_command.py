@@ -1,0 +1,32 @@
+"""When and why has the role of this node changed?"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import click
+
+from sipdispatch.control_options import ControlOptions
+from sipdispatch.events_command import PAST, PAST_OF_FOLLOWER, follow_events, say_past
+from sipdispatch.vrrp_options import agent_options, connect_agent
+
+
+@click.command(name="events")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(0),
+    metavar="NUMBER",
+    help=f"How much of the past; {PAST} if not given, with --follow {PAST_OF_FOLLOWER}.",
+)
+@agent_options
+def command(*, follow: bool, limit: int | None, **options: Unpack[ControlOptions]) -> None:
+    """Say when and why the role of this node has changed, oldest first, or follow it."""
+    with connect_agent(options) as agent:
+        if follow:
+            wanted = PAST_OF_FOLLOWER if limit is None else limit
+            follow_events(agent, wanted, json_wanted=options["json_wanted"], history="vrrp.history")
+        else:
+            past = agent.call("vrrp.history", {"limit": PAST if limit is None else limit})["events"]
+            say_past(past, json_wanted=options["json_wanted"])

@@ -1,0 +1,250 @@
+"""What does `sipdispatch vrrp run` run, from its first check to its last advert?"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+import attrs
+import structlog
+import trio
+
+from sipdispatch import logs
+from sipdispatch.config import VrrpConfig
+from sipdispatch.control_server import serve_control
+from sipdispatch.control_socket import open_control_socket
+from sipdispatch.errors import CommandError
+from sipdispatch.notifiers import run_notifiers
+from sipdispatch.servicemanager import keep_alive, tell
+from sipdispatch.version import version_number
+from sipdispatch.vrrp_build import (
+    Secrets,
+    agent_socket,
+    all_tracks,
+    link_track,
+    proxy_socket,
+    read_secrets,
+    restart_keys,
+    router_of,
+    way_of,
+)
+from sipdispatch.vrrp_load import load_agent
+from sipdispatch.vrrp_methods import METHODS
+from sipdispatch.vrrp_running import RunningAgent
+from sipdispatch.vrrp_settings import VrrpControl
+from sipdispatch.vrrp_tracks import run_tracks
+from vrrp import realtime
+from vrrp.kernelmover import KernelMover
+from vrrp.lastingwire import LastingWire
+from vrrp.packet import PROTOCOL
+from vrrp.service import Agent, boottime
+from vrrp.tracking import Tracking
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def run(config: VrrpConfig) -> int:
+    """Run the agent until SIGTERM or SIGINT; raises CommandError when it cannot start."""
+    logs.set_up(config.vrrp.log_level, config.vrrp.log_format)
+    trio.run(serve, config)
+    return 0
+
+
+async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent] = trio.TASK_STATUS_IGNORED) -> None:
+    """The whole agent as one task; it has started when it takes part."""
+    vrrp = config.vrrp
+    if vrrp.mover.driver != "kernel":
+        raise CommandError("this version moves addresses by the kernel only", "vrrp.mover.driver", "leave driver out")
+    secrets = read_secrets(vrrp)
+    require_privileges()
+    for warning in config.warnings:
+        if warning.key.startswith("vrrp"):
+            log.warning(str(warning))
+    running = RunningAgent(vrrp.interface, realtime.take() if vrrp.realtime else "not wanted")
+    wire = LastingWire(way_of(vrrp))
+    mover = KernelMover(vrrp.addresses, claimed=running.claimed, clock=boottime)
+    tracking = Tracking(vrrp.priority, all_tracks(vrrp))
+    router = router_of(vrrp, wire.source, secrets)
+    agent = Agent(router, wire, mover, tracking, on_transition=running.changed)
+    running.begin(agent)
+    plant = _Plant(config=config, secrets=secrets, wire=wire, mover=mover, tracking=tracking, running=running)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_obey_signals, plant)
+            await _serve_control(plant, nursery)
+            if config.hooks or config.notifiers:
+                await nursery.start(
+                    partial(run_notifiers, running.chronicle, config.hooks, config.notifiers, socket.gethostname())
+                )
+            if vrrp.http is not None:
+                from sipdispatch.vrrp_http import serve_metrics  # noqa: PLC0415 - without [vrrp.http] nothing of it
+
+                await nursery.start(serve_metrics, vrrp.http.listen, running)
+            nursery.start_soon(plant.follow_tracks)
+            nursery.start_soon(wire.run, plant.link_said, plant.source_moved)
+            nursery.start_soon(keep_alive)
+            _say_started(plant)
+            task_status.started(running)
+            await agent.run()
+            nursery.cancel_scope.cancel()
+    finally:
+        wire.close()
+        mover.close()
+    log.info("stopped", **_sums(agent))
+
+
+def require_privileges() -> None:
+    """Raise CommandError unless this process may send adverts and set addresses."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL).close()
+    except PermissionError as error:
+        raise CommandError(
+            "adverts cannot be sent without CAP_NET_RAW, nor addresses set without CAP_NET_ADMIN",
+            f"user {os.geteuid()}",
+            "start it as root, or by the unit of the package, which gives it these two and no more",
+        ) from error
+
+
+@attrs.define(kw_only=True)
+class _Plant:
+    """All parts of a running agent, and what becomes of them when the configuration changes."""
+
+    config: VrrpConfig
+    secrets: Secrets
+    wire: LastingWire
+    mover: KernelMover
+    tracking: Tracking
+    running: RunningAgent
+    _tracks_scope: trio.CancelScope | None = None
+
+    @property
+    def agent(self) -> Agent:
+        return self.running.agent
+
+    def link_said(self, well: bool, detail: str) -> None:  # noqa: FBT001 - vrrp.lastingwire.Said
+        """What the wire has seen of its interface."""
+        self.agent.report(link_track(self.config.vrrp).name, ok=well, detail=detail)
+
+    def source_moved(self, source: str) -> None:
+        """Adverts leave from another address."""
+        log.info("adverts are exchanged", interface=self.config.vrrp.interface, source=source)
+        self.agent.change(router_of(self.config.vrrp, source, self.secrets))
+
+    async def follow_tracks(self) -> None:
+        """Ask the tracks, those of the new configuration after a change."""
+        while True:
+            with trio.CancelScope() as self._tracks_scope:
+                path = proxy_socket(self.config, os.environ, os.geteuid())
+                await run_tracks(self.config.vrrp.track, self.agent.report, proxy_socket=path)
+
+    async def reload(self) -> None:
+        """Read the configuration again; what is in force stays if anything is wrong with the new one."""
+        if self.config.path is None:
+            log.warning("there is no file to read again: everything stood in the options")
+            return
+        loaded = await trio.to_thread.run_sync(load_agent, self.config.path, self.config.flags)
+        if isinstance(loaded, tuple):
+            for problem in loaded:
+                (log.error if problem.severity == "error" else log.warning)(str(problem))
+            log.error("the changed configuration is wrong; what is in force stays", path=str(self.config.path))
+            return
+        try:
+            secrets = read_secrets(loaded.vrrp)
+        except CommandError as error:
+            for fault in error.faults:
+                log.error("the changed configuration is wrong; what is in force stays", reason=str(fault))  # noqa: TRY400
+            return
+        fixed = restart_keys(self.config.vrrp, loaded.vrrp)
+        if (self.config.hooks, self.config.notifiers) != (loaded.hooks, loaded.notifiers):
+            fixed.append("hook and notify")
+        if fixed:
+            log.error("the agent has to be restarted for this change; what is in force stays", keys=fixed)
+            return
+        self._take_over(loaded, secrets)
+
+    def _take_over(self, loaded: VrrpConfig, secrets: Secrets) -> None:
+        before, after = self.config.vrrp, loaded.vrrp
+        changed = [field.name for field in attrs.fields(type(after)) if _differs(before, after, field.name)]
+        if secrets != self.secrets:
+            changed.append("secrets")
+        self.config, self.secrets = loaded, secrets
+        self.tracking.change(after.priority, all_tracks(after))
+        self.wire.change(way_of(after))
+        if before.addresses != after.addresses:
+            self.mover.change(after.addresses)
+        self.agent.change(router_of(after, self.wire.source, secrets))
+        if before.track != after.track and self._tracks_scope is not None:
+            self._tracks_scope.cancel()
+        log.info("the configuration was read again", changed=changed or "nothing")
+
+
+def _differs(before: object, after: object, name: str) -> bool:
+    return bool(getattr(before, name) != getattr(after, name))
+
+
+async def _serve_control(plant: _Plant, nursery: trio.Nursery) -> None:
+    """Let the agent be steered; where only the default place cannot be had, that is said and it runs all the same."""
+    control = plant.config.vrrp.control
+    if not control.enabled:
+        return
+    path = agent_socket(plant.config.vrrp, os.environ, os.geteuid())
+    try:
+        opened = open_control_socket(path, owner=control.owner, group=control.group)
+    except CommandError as error:
+        if control != VrrpControl():
+            raise
+        fault = error.faults[0]
+        log.warning("there is no control socket", reason=fault.what, path=str(path), hint=fault.remedy)
+        return
+    await nursery.start(serve_control, opened, plant.running, METHODS)
+
+
+async def _obey_signals(plant: _Plant, *, task_status: trio.TaskStatus[None]) -> None:
+    """SIGHUP reloads beside everything else, SIGTERM and SIGINT stop."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
+        task_status.started()
+        signals: AsyncIterator[int] = arriving
+        async for number in signals:
+            if number != signal.SIGHUP:
+                log.info("stopping", signal=signal.Signals(number).name)
+                tell("STOPPING=1")
+                plant.agent.stop()
+            else:
+                await _surviving(plant.reload)
+
+
+async def _surviving(reload: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await reload()
+    except Exception:  # a mistake of ours costs a reload, not the address
+        log.exception("a reload failed by a mistake in this program; what is in force stays")
+
+
+def _say_started(plant: _Plant) -> None:
+    vrrp = plant.config.vrrp
+    status = plant.running.status()
+    log.info(
+        "ready",
+        version=version_number(),
+        interface=vrrp.interface,
+        vrid=vrrp.vrid,
+        priority=vrrp.priority,
+        addresses=[str(address) for address in vrrp.addresses],
+        interval=vrrp.advert_interval,
+        lease=status.lease,
+        realtime=status.lateness.realtime,
+    )
+    tell("READY=1")
+
+
+def _sums(agent: Agent) -> dict[str, int]:
+    ledger = agent.ledger
+    return {
+        "sent": ledger.sent,
+        "received": ledger.received,
+        "refused": sum(ledger.refused.values()),
+        "unsent": ledger.unsent,
+    }
