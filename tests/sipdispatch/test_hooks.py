@@ -17,9 +17,10 @@ import structlog
 import trio
 import trio.testing
 
-from sipdispatch import hooks
+from sipdispatch import command_run, hooks
+from sipdispatch.command_run import Run
 from sipdispatch.happening import Happening
-from sipdispatch.hooks import HookQueue, Run, facts_for, line_for, run_hook
+from sipdispatch.hooks import HookQueue, facts_for, line_for, run_hook
 from sipdispatch.notice_settings import Hook
 from tests.sipdispatch.happenings import EPOCH, happening
 
@@ -29,7 +30,7 @@ Script = Callable[..., Hook]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "BACKOFF_S", (0.001,))
-    monkeypatch.setattr(hooks, "TERM_S", 0.2)
+    monkeypatch.setattr(command_run, "TERM_S", 0.2)
 
 
 @pytest.fixture
@@ -228,7 +229,7 @@ async def test_without_pidfd_it_is_the_same(
 
 
 def test_one_that_not_even_a_kill_ends_is_told_as_such() -> None:
-    assert hooks._ended(None) == "it cannot be ended"
+    assert command_run._ended(None) == "it cannot be ended"
 
 
 async def test_cancelling_leaves_no_process(script: Script, tmp_path: Path) -> None:
