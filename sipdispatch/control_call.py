@@ -19,6 +19,8 @@ from sipdispatch.operations import OperationError
 
 FAULT: Final = 500
 """The code of what cannot be done, Kamailio's."""
+ATTEND: Final = "core.attend"
+"""The method of whoever wants nothing but to see the end of this process; `control_server` knows it by its name."""
 
 _ARGUMENTS: Final = {"set": "set_id", "from": "from_", "for": "seconds"}
 """Names of parameters that are taken in Python."""
@@ -36,11 +38,12 @@ T = TypeVar("T", bound=Followed)
 
 @attrs.frozen(kw_only=True)
 class Asking(Generic[T]):
-    """A client that asks: what it may ask of, who it is, and how it becomes a follower of what happens."""
+    """A client that asks: what it may ask of, who it is, and how it becomes a follower of what happens or attends."""
 
     operations: T
     by: str
     follow: Callable[[], Awaitable[None]]
+    attend: Callable[[], None]
 
 
 Answer = Callable[..., Awaitable[Any]]
@@ -94,6 +97,12 @@ def details(what: str, where: str, remedy: str) -> dict[str, Any]:
 async def echo(_: Asking[Any], given: Any) -> Any:
     """`core.echo`."""
     return given if isinstance(given, dict) else list(given)
+
+
+async def attend(asking: Asking[Any]) -> dict[str, Any]:
+    """`core.attend`."""
+    asking.attend()
+    return {"attending": True}
 
 
 async def follow_events(asking: Asking[Any]) -> dict[str, Any]:

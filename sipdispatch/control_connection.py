@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import attrs
 import structlog
 import trio
 
-from sipdispatch.control_call import Asking, Followed, Methods, call_method
+from sipdispatch.control_call import ATTEND, Asking, Followed, Methods, call_method
 from sipdispatch.control_params import MethodError
 from sipdispatch.happening import Happening
 from sipdispatch.jsonrpc import (
@@ -50,7 +50,13 @@ class Limits:
     clients: int = 64
     """At once."""
     reserved: int = 16
-    """Besides, for root and for the user that the proxy runs as: the VRRP agent is among them."""
+    """Besides, for root and for the user that the proxy runs as."""
+    attendants: int = 8
+    """Besides all those: who only waits for the end of this process, as the VRRP agent does."""
+    newcomers: int = 16
+    """Who may say that it attends, when there is no room for a client; the one that has had longest has to go."""
+    speak: float = 1.0
+    """How long a newcomer has for that."""
     stalled: float = 10.0
     """For a client to take a piece of its answer, CHUNK_BYTES long."""
     idle: float = 10.0
@@ -66,21 +72,35 @@ def event_line(happening: Happening) -> bytes:
 
 
 class Connection:
-    """One client, whose socket is closed when `run` returns.  `by` says who it is, for the log and the history."""
+    """One client, whose socket is closed when `run` returns.  `by` says who it is, for the log and the history.
+
+    `take_seat` says whether one more may attend; `begun` is what has been read of it already.
+    """
 
     def __init__(
-        self, stream: trio.SocketStream, operations: Followed, methods: Methods, *, by: str, limits: Limits
+        self,
+        stream: trio.SocketStream,
+        operations: Followed,
+        methods: Methods,
+        *,
+        by: str,
+        limits: Limits,
+        take_seat: Callable[[Connection], bool],
+        begun: bytes = b"",
     ) -> None:
         self._stream = stream
         self._methods = methods
         self._limits = limits
-        self._asking = Asking(operations=operations, by=by, follow=self._follow)
+        self._take_seat = take_seat
+        self._begun = begun
+        self._asking = Asking(operations=operations, by=by, follow=self._follow, attend=self._attend)
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._sending = trio.Lock()
         self._idle_since = math.inf
         self._stalled_since = math.inf
         self._following: trio.Event | None = None
+        self._attending = False
         self._in_method = False
         self._changing = False
         self._leaving = False
@@ -93,6 +113,8 @@ class Connection:
     @property
     def idle_since(self) -> float:
         """Since when nobody would miss it; infinity while it is of use."""
+        if self._attending:
+            return math.inf
         return self._idle_since if self._following is None else self._stalled_since
 
     def leave(self) -> None:
@@ -126,11 +148,11 @@ class Connection:
     # Requests
 
     async def _answer_all(self) -> None:
-        lines = Lines()
+        lines, chunk = Lines(), self._begun
         while True:
             self._idle_since = trio.current_time()
             try:
-                chunk = await self._stream.receive_some(CHUNK_BYTES)
+                chunk = chunk or await self._stream.receive_some(CHUNK_BYTES)
             except trio.BrokenResourceError:
                 chunk = b""
             self._idle_since = math.inf
@@ -139,6 +161,7 @@ class Connection:
                 await trio.lowlevel.checkpoint()
             if not chunk:
                 return
+            chunk = b""
 
     async def _answer(self, document: Document) -> None:
         writer = _Writer(self._send)
@@ -218,9 +241,21 @@ class Connection:
         """From now on the client is told what happens, after the answer to the request that it is in."""
         if self._following is not None:
             raise OperationError("this connection follows what happens already", "events", "ask once")
+        if self._attending:
+            raise OperationError("this connection attends", "events", "follow on another one")
         assert self._nursery is not None  # noqa: S101 - run has opened it
         self._following = trio.Event()
         await self._nursery.start(self._tell, self._following)
+
+    def _attend(self) -> None:
+        """From now on the client has a seat of its own and makes no room for others."""
+        if self._following is not None:
+            raise OperationError("this connection follows what happens", ATTEND, "attend on another one")
+        if not self._take_seat(self):
+            raise OperationError(
+                f"{self._limits.attendants} attend already", ATTEND, "see who they are: ss -xp; end some"
+            )
+        self._attending = True
 
     async def _tell(self, answered: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
         async with self._asking.operations.follow() as arriving:

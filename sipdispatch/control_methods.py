@@ -17,7 +17,7 @@ import trio
 from dispatcher.problem import refuses
 from health.board import Word
 from sipdispatch import control_call
-from sipdispatch.control_call import FAULT, Method, Methods, call_method, details, echo, follow_events
+from sipdispatch.control_call import ATTEND, FAULT, Method, Methods, attend, call_method, details, echo, follow_events
 from sipdispatch.control_kamailio import list_text, word_of
 from sipdispatch.control_naming import ALL, find_set
 from sipdispatch.control_params import (
@@ -306,6 +306,7 @@ _SAVE: Final = Parameter("save", read_flag, default=False)
 _REPORT: Final = Parameter("report", read_flag, default=False)
 
 METHODS: Final[Methods] = {
+    ATTEND: Method(attend),
     "core.echo": Method(echo, takes_anything=True),
     "core.uptime": Method(_uptime),
     "core.version": Method(_version),

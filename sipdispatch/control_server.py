@@ -14,10 +14,10 @@ import attrs
 import structlog
 import trio
 
-from sipdispatch.control_call import Followed, Methods
-from sipdispatch.control_connection import Connection, Limits
+from sipdispatch.control_call import ATTEND, Followed, Methods
+from sipdispatch.control_connection import CHUNK_BYTES, Connection, Limits
 from sipdispatch.control_socket import ControlSocket
-from sipdispatch.jsonrpc import failure_text, refuse
+from sipdispatch.jsonrpc import Request, failure_text, read, refuse
 
 TOO_MANY: Final = 503
 """The code of the error for a client that finds no room."""
@@ -91,6 +91,19 @@ async def _accept(listening: trio.socket.SocketType) -> trio.socket.SocketType:
             await trio.sleep(_PAUSE_S)
 
 
+async def _wish_to_attend(stream: trio.SocketStream) -> bytes:
+    """What was read until the first line was there, if it asks to attend and nothing else; else nothing."""
+    begun = b""
+    while b"\n" not in begun and len(begun) < CHUNK_BYTES:
+        chunk = await stream.receive_some(CHUNK_BYTES)
+        if not chunk:
+            break
+        begun += chunk
+    calls = read(begun.partition(b"\n")[0]).calls
+    wishes = [each for each in calls if isinstance(each, Request) and each.method == ATTEND]
+    return begun if len(wishes) == len(calls) == 1 else b""
+
+
 class _Doorway:
     """The clients that are there, and the decision about the next one."""
 
@@ -102,6 +115,8 @@ class _Doorway:
         self._limits = limits
         self._has_reserve = has_reserve
         self._there: dict[Connection, bool] = {}
+        self._attendants: set[Connection] = set()
+        self._newcomers: list[trio.CancelScope] = []
         self._refused = 0
         self._said_at = float("-inf")
 
@@ -115,11 +130,22 @@ class _Doorway:
             return
         reserved = self._has_reserve(peer)
         if not self._has_room(reserved=reserved) and not self._make_room():
-            await self._refuse(stream, peer)
+            nursery.start_soon(self._hear, stream, peer)
             return
-        connection = Connection(stream, self._operations, self._methods, by=f"control: {peer}", limits=self._limits)
+        connection = self._connection(stream, peer)
         self._there[connection] = reserved
         nursery.start_soon(self._serve, connection)
+
+    def _connection(self, stream: trio.SocketStream, peer: Peer, begun: bytes = b"") -> Connection:
+        return Connection(
+            stream,
+            self._operations,
+            self._methods,
+            by=f"control: {peer}",
+            limits=self._limits,
+            take_seat=self._take_seat,
+            begun=begun,
+        )
 
     async def _serve(self, connection: Connection) -> None:
         try:
@@ -128,6 +154,41 @@ class _Doorway:
             log.exception("a control connection failed by a mistake in this program; please report it")
         finally:
             self._there.pop(connection, None)
+            self._attendants.discard(connection)
+
+    def _take_seat(self, connection: Connection) -> bool:
+        """Count this one among those that attend, and no more among the clients; False when all seats are taken."""
+        if connection not in self._attendants:
+            if len(self._attendants) >= self._limits.attendants:
+                return False
+            self._there.pop(connection, None)
+            self._attendants.add(connection)
+        return True
+
+    async def _hear(self, stream: trio.SocketStream, peer: Peer) -> None:
+        """There is no room for this client: serve it all the same if it attends, else tell it so."""
+        async with stream:
+            begun = await self._first_words(stream)
+            if begun and len(self._attendants) < self._limits.attendants:
+                connection = self._connection(stream, peer, begun)
+                self._attendants.add(connection)
+                await self._serve(connection)
+            else:
+                await self._refuse(stream, peer)
+
+    async def _first_words(self, stream: trio.SocketStream) -> bytes:
+        """What has been read if its first line is the wish to attend; empty if it is not, or does not come in time."""
+        if len(self._newcomers) >= self._limits.newcomers:
+            self._newcomers[0].cancel()
+            del self._newcomers[0]
+        with trio.move_on_after(self._limits.speak) as scope, contextlib.suppress(trio.BrokenResourceError):
+            self._newcomers.append(scope)
+            try:
+                return await _wish_to_attend(stream) if ATTEND in self._methods else b""
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._newcomers.remove(scope)
+        return b""
 
     def _has_room(self, *, reserved: bool) -> bool:
         """Those with a reserve use it first, and the places of all after it."""

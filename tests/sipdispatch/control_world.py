@@ -14,6 +14,7 @@ import trio
 
 from dispatcher.problem import Problem
 from health.board import Word
+from sipdispatch.control_call import Methods
 from sipdispatch.control_connection import Limits
 from sipdispatch.control_methods import METHODS
 from sipdispatch.control_server import Peer, serve_control
@@ -132,7 +133,12 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    path: Path, operations: Operations | None = None, limits: Limits | None = None, *, reserve: bool = False
+    path: Path,
+    operations: Operations | None = None,
+    limits: Limits | None = None,
+    *,
+    reserve: bool = False,
+    methods: Methods = METHODS,
 ) -> AsyncIterator[Served]:
     """Serve at this path; whoever connects has a place in reserve, or nobody has."""
     operations = Steered() if operations is None else operations
@@ -145,7 +151,7 @@ async def serving(
 
         async def serve(*, task_status: trio.TaskStatus[None]) -> None:
             await serve_control(
-                opened, operations, METHODS, limits=limits or Limits(), has_reserve=has_reserve, task_status=task_status
+                opened, operations, methods, limits=limits or Limits(), has_reserve=has_reserve, task_status=task_status
             )
 
         with trio.fail_after(30):

@@ -111,9 +111,12 @@ def test_the_numbers_in_the_manual_are_those_of_the_program() -> None:
         f"{jsonrpc.MAX_BATCH} requests",
         f"{LIMITS.clients} clients",
         f"{LIMITS.reserved} more",
+        f"{LIMITS.attendants} more may attend",
+        f"{LIMITS.newcomers} of those",
     ):
         assert words in text
     assert LIMITS.idle == LIMITS.stalled == 10
+    assert LIMITS.speak == 1
     assert text.count("ten seconds") == 2
     assert f"the last {MOST_EVENTS:,} unless" in CONTROL
     assert f"Default: {events_command.PAST}, with `--follow` {events_command.PAST_OF_FOLLOWER}." in PAGES["events"]

@@ -30,6 +30,10 @@ async def follow() -> None:
     raise NotImplementedError
 
 
+def attend() -> None:
+    raise NotImplementedError
+
+
 def steered(told: Any = None, **known: Any) -> Steered:
     return Steered(with_destinations(2) if told is None else told, **known)
 
@@ -37,7 +41,7 @@ def steered(told: Any = None, **known: Any) -> Steered:
 async def ask(method: str, *positional: Any, operations: Steered | None = None, **named: Any) -> Any:
     operations = steered() if operations is None else operations
     params = named or list(positional)
-    result = await call(Request(method, params, 1), Asking(operations=operations, by=BY, follow=follow))
+    result = await call(Request(method, params, 1), Asking(operations=operations, by=BY, follow=follow, attend=attend))
     return json.loads("".join(result)) if isinstance(result, Iterator) else result
 
 
