@@ -57,15 +57,18 @@ def section_findings(proxy: Proxy, sections: Sections) -> Iterator[Finding]:
         yield Finding(
             ("health", "source"), "two addresses of one family", "write one IPv4 and one IPv6 address at most"
         )
-    virtual = {listener.address[0] for listener in proxy.listen}
+    listening = {listener.address[0] for listener in proxy.listen}
+    moving = None if sections.vrrp is None else {each.address for each in sections.vrrp.addresses}
     for index, address in enumerate(health.source):
-        if address in virtual and len(virtual) > 1:
-            yield Finding(
-                ("health", "source", index),
-                f"{address} is a listener too: if it is the virtual IP, the standby cannot probe from it",
-                "write the node's own address, or leave source out",
-                "warning",
-            )
+        if moving is not None and address in moving:
+            message = f"{address} is the virtual IP: the standby cannot probe from it"
+        elif moving is None and address in listening and len(listening) > 1:
+            message = f"{address} is a listener too: if it is the virtual IP, the standby cannot probe from it"
+        else:
+            continue
+        yield Finding(
+            ("health", "source", index), message, "write the node's own address, or leave source out", "warning"
+        )
 
 
 def _listeners(listen: Sequence[Listener], *, advertised: bool) -> Iterator[Finding]:

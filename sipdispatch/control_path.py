@@ -9,6 +9,7 @@ from typing import Final
 NAME: Final = "control.sock"
 AGENT_NAME: Final = "vrrp.sock"
 FOLDER: Final = "sipdispatch"
+AGENT_FOLDER: Final = "sipdispatch-vrrp"
 
 
 def default_control_path(environ: Mapping[str, str], uid: int) -> Path:
@@ -25,5 +26,11 @@ def default_control_path(environ: Mapping[str, str], uid: int) -> Path:
 
 
 def default_agent_path(environ: Mapping[str, str], uid: int) -> Path:
-    """That of the VRRP agent: in the same folder."""
-    return default_control_path(environ, uid).with_name(AGENT_NAME)
+    """That of the VRRP agent: for root in a folder of its own, where the user of the proxy can remove nothing."""
+    path = default_control_path(environ, uid).with_name(AGENT_NAME)
+    return path if environ.get("RUNTIME_DIRECTORY") or uid else Path("/run") / AGENT_FOLDER / AGENT_NAME
+
+
+def path_beside_agent(environ: Mapping[str, str], uid: int) -> Path:
+    """The proxy's, as the agent has to guess it: as a service it has a folder that is not the proxy's."""
+    return default_control_path({}, 0) if environ.get("RUNTIME_DIRECTORY") else default_control_path(environ, uid)

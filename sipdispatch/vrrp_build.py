@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from sipdispatch.config import VrrpConfig
-from sipdispatch.control_path import default_agent_path, default_control_path
+from sipdispatch.control_path import default_agent_path, path_beside_agent
 from sipdispatch.errors import CommandError
 from sipdispatch.vrrp_settings import Vrrp
 from sipdispatch.vrrp_tracks import tracks_of
@@ -121,7 +121,7 @@ def all_tracks(vrrp: Vrrp) -> tuple[Track, ...]:
 
 def proxy_socket(config: VrrpConfig, environ: Mapping[str, str], uid: int) -> Path:
     """The control socket of the proxy of the same file."""
-    return config.control.socket or default_control_path(environ, uid)
+    return config.control.socket or path_beside_agent(environ, uid)
 
 
 def agent_socket(vrrp: Vrrp, environ: Mapping[str, str], uid: int) -> Path:

@@ -35,7 +35,8 @@ def take_schedule(priority: int = PRIORITY) -> str:
     known = policy & ~os.SCHED_RESET_ON_FORK
     if known in _ALREADY:
         given = os.sched_getparam(0)
-        os.sched_setscheduler(0, known | os.SCHED_RESET_ON_FORK, given)
+        if not policy & os.SCHED_RESET_ON_FORK:  # a unit that has set it may have forbidden the call
+            os.sched_setscheduler(0, known | os.SCHED_RESET_ON_FORK, given)
         return f"{_ALREADY[known]} {given.sched_priority}"
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))

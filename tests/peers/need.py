@@ -24,6 +24,10 @@ PACKAGES = {
     "ping": "iputils-ping",
     "tcpdump": "tcpdump",
     "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "sysctl": "procps",
+    "dpkg-deb": "dpkg",
+    "adduser": "adduser",
     "gcc": "gcc libc6-dev",
 }
 """Program to the Debian packages that bring it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sipdispatch.control_path import default_control_path
+from sipdispatch.control_path import default_agent_path, default_control_path, path_beside_agent
 from sipdispatch.control_socket import ControlSocket, open_control_socket
 from sipdispatch.errors import CommandError
 
@@ -249,3 +249,16 @@ def test_a_lock_that_somebody_keeps_stops_nobody(path: Path, monkeypatch: pytest
 )
 def test_the_default_path(environ: dict[str, str], uid: int, expected: str) -> None:
     assert default_control_path(environ, uid) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("environ", "uid", "agent", "proxy"),
+    [
+        ({"RUNTIME_DIRECTORY": "/run/mine"}, 5, "/run/mine/vrrp.sock", "/run/sipdispatch/control.sock"),
+        ({"XDG_RUNTIME_DIR": "/x"}, 0, "/run/sipdispatch-vrrp/vrrp.sock", "/run/sipdispatch/control.sock"),
+        ({"XDG_RUNTIME_DIR": "/x"}, 5, "/x/sipdispatch/vrrp.sock", "/x/sipdispatch/control.sock"),
+    ],
+)
+def test_the_agent_has_a_folder_of_its_own(environ: dict[str, str], uid: int, agent: str, proxy: str) -> None:
+    assert default_agent_path(environ, uid) == Path(agent)
+    assert path_beside_agent(environ, uid) == Path(proxy)
