@@ -213,7 +213,8 @@ class Upkeep:
         while True:
             with trio.move_on_after(LOOK_S if self._chooses_by_latency or self._ramping else math.inf):
                 await self._board_changed.wait()
-            self._publish()
+            self._board_changed = trio.Event()
+            self.publish()
             await trio.sleep(PUBLISH_S)
 
     def _note_board(self) -> None:
@@ -289,7 +290,7 @@ class Upkeep:
                 numbers=numbers,
                 departed={number: destination for number, (destination, _) in self._departed.items()},
             )
-            self._publish()
+            self.publish()
 
     def _targets(
         self, pools: Mapping[int, Pool], numbers: Mapping[int, Sequence[int]]
@@ -313,10 +314,10 @@ class Upkeep:
                 if number not in staying:
                     self._departed[number] = (destination, now + LIFETIME)
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Let those who choose know at once what is known now."""
         if self._base is None:
             return
-        self._board_changed = trio.Event()
         board = self.vitals.board()
         ramps = ramps_of(board, trio.current_time(), self._health.slow_start)
         self._ramping = bool(ramps)

@@ -183,6 +183,25 @@ async def test_a_refusing_destination_is_avoided_and_without_probes_tried_again_
         assert "ICMP" in logged[0]["cause"]
 
 
+@pytest.mark.parametrize("text", [TWO, "".join(reversed(TWO.splitlines(keepends=True)))])
+async def test_words_and_verdicts_still_arrive_after_a_reload_that_changed_none(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, text: str
+) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.nursery.start_soon(kept.upkeep.follow_board)
+        await trio.sleep(2 * PUBLISH_S)
+        assert await kept.change(text)
+        await trio.sleep(2 * PUBLISH_S)
+        number = next(
+            number
+            for number, destination in zip(kept.snapshot.numbers, kept.snapshot.destinations, strict=True)
+            if destination.entry.uri == "sip:192.0.2.11"
+        )
+        kept.upkeep.vitals.set_word(number, Word.DRAINING, "asked to")
+        await trio.sleep(2 * PUBLISH_S)
+        assert kept.takers() == ["sip:192.0.2.12"]
+
+
 async def test_many_refusals_make_one_snapshot(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     text = "".join(f"1 sip:192.0.2.{last} 0 0\n" for last in range(11, 31))
     async with keeping(tmp_path, text) as kept:
