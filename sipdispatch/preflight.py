@@ -39,7 +39,7 @@ def _missing_sets(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Finding]:
             yield Finding(
                 at,
                 f"set {set_id} has no destination in {proxy.list_path}",
-                f"write a set that is there ({', '.join(map(str, there))}), or fill this one",
+                f"write a set that is there ({', '.join(map(str, there))}), or fill this one" if there else "fill it",
             )
 
 

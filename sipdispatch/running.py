@@ -26,6 +26,7 @@ from health.latency import Histogram as Times
 from health.sending import SendOutcome
 from sip.uri import host_port
 from sipdispatch.chronicle import About, Chronicle
+from sipdispatch.control_naming import is_entry, spelling
 from sipdispatch.facts import (
     DestinationFacts,
     Histogram,
@@ -35,6 +36,7 @@ from sipdispatch.facts import (
     SetFacts,
 )
 from sipdispatch.happening import Happening
+from sipdispatch.operations import OperationError
 from sipdispatch.rates import Rates
 from sipdispatch.upkeep import Upkeep
 from sipdispatch.version import packet_path, version_number
@@ -146,12 +148,31 @@ class Running:
         self.chronicle.record("list", "", "reloaded" if done else "refused", text, now)
 
     def history(self, set_id: int | None = None, name: str | None = None) -> Sequence[Happening]:
-        """The last happenings, oldest first, of all, of a set, or of a destination by its URI or its `host:port`."""
+        """The last happenings, oldest first, of all, of a set, or of a destination; raises OperationError."""
         if set_id is None and name is None:
             return self.chronicle.history()
         numbers = {each.number for each in self.chronicle.history() if _is_about(each, set_id, name)} - {0}
+        if name is not None:
+            numbers |= self._called(set_id, name)
+            if not numbers:
+                where = "all sets" if set_id is None else f"set {set_id}"
+                raise OperationError(f"no destination is called {name}", where, "see sipdispatch ds list")
         found = {each.sequence: each for number in numbers for each in self.chronicle.history(number)}
         return tuple(found[sequence] for sequence in sorted(found))
+
+    def _called(self, set_id: int | None, name: str) -> set[int]:
+        """The numbers of the destinations that have this name now, however long ago something has happened to them."""
+        snapshot = None if self._upkeep is None else self._upkeep.snapshot
+        if snapshot is None:
+            return set()
+        sought = spelling(name)
+        return {
+            snapshot.numbers[snapshot.starts[each] + place]
+            for each, pool in snapshot.pools.items()
+            if set_id in (None, each)
+            for place, destination in enumerate(pool.destinations)
+            if name == host_port(destination.address) or is_entry(destination.entry, name, sought)
+        }
 
     def follow(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Happening]]:
         """Every happening from now on; a follower that is too slow loses some and sees a gap in `sequence`."""

@@ -22,7 +22,7 @@ from dispatcher.selection import slot_of
 from dispatcher.service import MAX_LOOKUPS_A_REQUEST, Service
 from health.board import Word
 from sip.uri import host_port
-from sipdispatch.control_naming import ALL, spelling
+from sipdispatch.control_naming import ALL, is_entry, spelling
 from sipdispatch.errors import CommandError
 from sipdispatch.facts import ProxyFacts
 from sipdispatch.happening import Happening
@@ -35,6 +35,9 @@ from sipdispatch.upkeep import Upkeep
 DRAINED_S: Final = 5.0
 """How long nothing may have come or gone: ten times RFC 3261's T1, when a lost BYE has been sent again."""
 LOOK_S: Final = 0.25
+
+Key = tuple[int, str, int, str]
+"""Of an entry: the same in two readings of the list."""
 
 _DOING: Final = {Word.ENABLED: "enable", Word.DRAINING: "drain", Word.DISABLED: "disable"}
 
@@ -49,6 +52,7 @@ class Steering:
     names: NextHops
     nursery: trio.Nursery
     list_path: Path
+    _saving: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     # What can be told
 
@@ -136,38 +140,44 @@ class Steering:
                 return
             await trio.sleep(LOOK_S)
 
-    async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+    async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:
         """Read the list again, with `reset_state` its words and verdicts too.  Two at once take turns."""
-        report = await self.upkeep.reload(self.nursery, dry_run=dry_run)
+        report = await self.upkeep.reload(self.nursery, dry_run=dry_run, by=by)
         if reset_state and report.done:
-            self.upkeep.vitals.reset(self.service.snapshot.numbers)
+            self.upkeep.vitals.reset(self.service.snapshot.numbers, f"operator: reset ({by})")
         return report
 
-    async def add(self, line: str, *, save: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+    async def add(self, line: str, *, save: bool = False, by: str) -> ReloadReport:
         """Add the destination of one line; without `save` until the list is read again."""
         entry = _one_entry(line)
-        if any(entry.key == own.key for own in self.upkeep.entries):
-            raise OperationError(
-                f"{entry.uri} is in set {entry.set_id} already",
-                line,
-                "take it out first, or change its line and reload",
-            )
-        if save:
-            return await self._save(lambda text: with_line(text, line))
-        return await self.upkeep.change((*self.upkeep.entries, entry), self.nursery)
 
-    async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+        def with_entry(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            if any(entry.key == own.key for own in entries):
+                raise OperationError(
+                    f"{entry.uri} is in set {entry.set_id} already",
+                    line,
+                    "take it out first, or change its line and reload",
+                )
+            return (*entries, entry)
+
+        if save:
+            with_entry(self.upkeep.entries)
+            return await self._save(lambda text: with_line(text, line), by)
+        return await self.upkeep.change(with_entry, self.nursery, by=by)
+
+    async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:
         """Take a destination out; without `save` until the list is read again."""
         if name == ALL:
             raise OperationError("a set is not emptied", f"set {set_id}", "name one destination, or drain them all")
-        keys = {destination.entry.key for destination in self._named(set_id, name).values()}
+        keys = self._lines(set_id, name)
         if save:
-            return await self._save(lambda text: _without(text, keys))
-        kept = tuple(entry for entry in self.upkeep.entries if entry.key not in keys)
-        return await self.upkeep.change(kept, self.nursery)
+            return await self._save(lambda text: _without(text, keys), by)
+        return await self.upkeep.change(
+            lambda entries: tuple(entry for entry in entries if entry.key not in keys), self.nursery, by=by
+        )
 
-    async def _save(self, edit: Callable[[bytes], bytes]) -> ReloadReport:
-        """Change the file, if it is a list before and after, and read it again."""
+    async def _save(self, edit: Callable[[bytes], bytes], by: str) -> ReloadReport:
+        """Change the file, if it is a list before and after, and read it again; two at once would lose one's line."""
 
         def rewrite() -> None:
             edited = edit(self.list_path.read_bytes())
@@ -179,15 +189,16 @@ class Steering:
                     )
             save_list(self.list_path, edited)
 
-        try:
-            await trio.to_thread.run_sync(rewrite)
-        except OSError as error:
-            raise OperationError(
-                f"the list cannot be changed: {error.strerror}",
-                str(self.list_path),
-                "leave out --save, or let us write",
-            ) from error
-        return await self.upkeep.reload(self.nursery)
+        async with self._saving:
+            try:
+                await trio.to_thread.run_sync(rewrite)
+            except OSError as error:
+                raise OperationError(
+                    f"the list cannot be changed: {error.strerror}",
+                    str(self.list_path),
+                    "leave out --save, or let us write",
+                ) from error
+            return await self.upkeep.reload(self.nursery, by=by)
 
     # Who is meant
 
@@ -204,18 +215,17 @@ class Steering:
         found = {
             snapshot.numbers[start + place]: destination
             for place, destination in enumerate(pool.destinations)
-            if name == ALL or _is_called(destination, name, sought)
+            if name == ALL or name == host_port(destination.address) or is_entry(destination.entry, name, sought)
         }
         if not found:
             raise OperationError(f"no destination is called {name}", f"set {set_id}", "see sipdispatch ds list")
         return found
 
-
-def _is_called(destination: Destination, name: str, sought: tuple[str, int, str] | None) -> bool:
-    entry = destination.entry
-    if name in (entry.uri, host_port(destination.address), entry.duid):
-        return True
-    return sought is not None and sought == spelling(entry.uri)
+    def _lines(self, set_id: int, name: str) -> set[Key]:
+        """The lines that are called so, also of a name that stands for no address now."""
+        sought = spelling(name)
+        keys = {each.key for each in self.upkeep.entries if each.set_id == set_id and is_entry(each, name, sought)}
+        return keys or {destination.entry.key for destination in self._named(set_id, name).values()}
 
 
 def _one_entry(line: str) -> Entry:
@@ -228,6 +238,6 @@ def _one_entry(line: str) -> Entry:
     return entries[0]
 
 
-def _without(text: bytes, keys: set[tuple[int, str, int, str]]) -> bytes:
+def _without(text: bytes, keys: set[Key]) -> bytes:
     entries, _ = parse_list(text, "list")
     return without_lines(text, {entry.line for entry in entries if entry.key in keys})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from dispatcher.listdiff import ListDiff, diff_lists
 from dispatcher.listener import Listener
 from dispatcher.listfile import parse_list
 from dispatcher.names import FAMILIES
-from dispatcher.problem import Problem
+from dispatcher.problem import Problem, refuses
 from dispatcher.recent import LIFETIME, target_ids
 from dispatcher.refresh import ListNames
 from dispatcher.selection import Pool
@@ -46,6 +46,7 @@ PUBLISH_S = 0.02
 """Between two snapshots of one list: when a whole rack dies, its servers do not make one each."""
 LOOK_S = 0.5
 """How old a latency or the share of a slow start may be."""
+_FILL_THE_SET = "write flag 4 to take one out"
 
 
 class Audience(Protocol):
@@ -149,44 +150,67 @@ class Upkeep:
             self._entries, self._rebuild, path=path, families=families, own=own, task_status=task_status
         )
 
-    async def reload(self, nursery: trio.Nursery, *, dry_run: bool = False) -> ReloadReport:
-        """Read the list again; a bad one leaves the old in force and says why.  Two at once take turns."""
+    async def reload(self, nursery: trio.Nursery, *, dry_run: bool = False, by: str = "") -> ReloadReport:
+        """Read the list again; a bad one leaves the old in force and says why.  Two at once take turns.
+
+        `by` says who has asked.  Of a dry run nobody else hears.
+        """
         async with self._reloading:
             path = self._settings.list_path
             entries, problems = await read_list(path, self._settings)
+            if dry_run:
+                return self._compare(entries, problems)
             tell(problems)
             if entries is None:
                 errors = [str(problem) for problem in problems if problem.severity == "error"]
                 return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
-            return await self._take_over(entries, problems, nursery, dry_run=dry_run)
+            return await self._take_over(entries, problems, nursery, by=by)
 
-    async def change(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> ReloadReport:
-        """Use these entries, until the list is read again, as `reload` does."""
+    async def change(
+        self, edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]], nursery: trio.Nursery, *, by: str = ""
+    ) -> ReloadReport:
+        """Use what `edit` makes of the list in force until the file is read again; what it raises changes nothing."""
         async with self._reloading:
-            return await self._take_over(entries, (), nursery)
+            entries = edit(self._entries)
+            asked = self._compare(entries, ())
+            if refuses(asked.problems):  # that is an answer to who has asked; the file may be as good as it was
+                return attrs.evolve(asked, dry_run=False, destinations=self._count())
+            return await self._take_over(entries, (), nursery, by=by)
+
+    def _compare(self, entries: tuple[Entry, ...] | None, problems: tuple[Problem, ...]) -> ReloadReport:
+        """What taking a list over would change, and whether it could be; None has errors among its problems."""
+        if entries is None:
+            return ReloadReport(done=False, dry_run=True, destinations=self._count(), problems=problems)
+        why = self._missing(entries)
+        if why:
+            problems = (*problems, self._problem(why, _FILL_THE_SET))
+        report = _report(diff_lists(self._entries, entries), problems)
+        return attrs.evolve(report, dry_run=True, destinations=len(entries))
+
+    def _missing(self, entries: tuple[Entry, ...]) -> str:
+        """A set in use that is not there any more, in words."""
+        vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
+        return f"set {min(vanished)} is in use and has no destination any more" if vanished else ""
 
     async def _take_over(
-        self, entries: tuple[Entry, ...], problems: tuple[Problem, ...], nursery: trio.Nursery, *, dry_run: bool = False
+        self, entries: tuple[Entry, ...], problems: tuple[Problem, ...], nursery: trio.Nursery, *, by: str
     ) -> ReloadReport:
-        vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
-        if vanished:
-            why = f"set {min(vanished)} is in use and has no destination any more"
-            return self._refuse(why, f"{why}: write flag 4 to take one out", problems)
+        why = self._missing(entries)
+        if why:
+            return self._refuse(why, f"{why}: {_FILL_THE_SET}", problems)
         before, version = self._entries, self._version
         difference = diff_lists(before, entries)
-        report = _report(difference, problems, dry_run=dry_run)
-        if dry_run:
-            return report
         await self.follow_list(entries, nursery)
         if self._version == version:
             self._entries = before
             hint = "put right what the line before says, then send SIGHUP"
             return self._refuse("no snapshot of it can be made", hint, problems)
+        text = f"{difference} ({by})" if by else str(difference)
         path = str(self._settings.list_path)
-        log.info("the list was reloaded", path=path, change=str(difference), destinations=self._count())
+        log.info("the list was reloaded", path=path, change=text, destinations=self._count())
         if self._audience is not None:
-            self._audience.reloaded(str(difference), done=True)
-        return attrs.evolve(report, done=True, destinations=self._count())
+            self._audience.reloaded(text, done=True)
+        return attrs.evolve(_report(difference, problems), done=True, destinations=self._count())
 
     def _refuse(self, why: str, hint: str, problems: tuple[Problem, ...], errors: int = 1) -> ReloadReport:
         """Say that the list was not reloaded."""
@@ -195,8 +219,12 @@ class Upkeep:
         if self._audience is not None:
             self._audience.reloaded(why, done=False)
         if not any(problem.severity == "error" for problem in problems):
-            problems = (*problems, Problem(path, 0, 0, severity="error", message=why, hint=hint))
+            problems = (*problems, self._problem(why, hint))
         return ReloadReport(done=False, destinations=self._count(), problems=problems)
+
+    def _problem(self, why: str, hint: str) -> Problem:
+        """An error of the list as a whole."""
+        return Problem(str(self._settings.list_path), 0, 0, severity="error", message=why, hint=hint)
 
     def kept(self) -> Iterator[Kept]:
         """What the next run should know of each destination."""
@@ -342,12 +370,11 @@ class Upkeep:
         return sum(map(len, self._numbers.values()))
 
 
-def _report(difference: ListDiff, problems: tuple[Problem, ...], *, dry_run: bool) -> ReloadReport:
+def _report(difference: ListDiff, problems: tuple[Problem, ...]) -> ReloadReport:
     """The difference for people, a line for each destination that it concerns."""
     changed = [f"{change.after.set_id} {change}" for change in difference.changed]
     return ReloadReport(
         done=False,
-        dry_run=dry_run,
         added=[f"{entry.set_id} {entry.uri}" for entry in difference.added],
         removed=[f"{entry.set_id} {entry.uri}" for entry in difference.removed],
         changed=[*changed, *(["the order"] if difference.reordered else [])],

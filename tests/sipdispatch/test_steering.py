@@ -142,7 +142,7 @@ async def test_a_reload_tells_its_difference_before_and_after(tmp_path: Path) ->
         changed = {"added": ["1 sip:127.0.0.69"], "removed": [], "changed": ["1 sip:127.0.0.68: weight 1 -> 2"]}
         before = await stage.ask("dispatcher.reload", dry_run=True)
         assert {key: before[key] for key in changed} == changed
-        assert (before["done"], len(stage.service.snapshot.destinations)) == (False, 3)
+        assert (before["done"], before["destinations"], len(stage.service.snapshot.destinations)) == (False, 4, 3)
         after = await stage.ask("dispatcher.reload", report=True, reset_state=True)
         # The watcher of the file may have been first.
         assert after["done"] is True
@@ -185,6 +185,78 @@ async def test_a_file_that_is_wrong_or_cannot_be_written_stays_as_it_is(tmp_path
         assert stage.list_file.read_text() == "1 nonsense://x\n"
         stage.list_file.unlink()
         assert "cannot be changed" in (await stage.ask("dispatcher.remove", group=1, address=ONE, save=True))["what"]
+
+
+async def test_of_a_dry_run_and_of_what_cannot_be_removed_only_who_asked_hears(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.remove", 1, ONE)
+        refused = await stage.ask("dispatcher.remove", 1, OTHER)
+        assert refused["what"] == "set 1 is in use and has no destination any more"
+        assert refused["report"]["destinations"] == 2
+        with structlog.testing.capture_logs() as logged:
+            report = await stage.ask("dispatcher.reload", dry_run=True)
+            assert (report["dry_run"], report["refused"], report["destinations"]) == (True, False, 3)
+            stage.list_file.with_name("other").write_text("2 sip:127.0.0.67 0 0\n")
+            stage.list_file.unlink()  # nobody else reads it again
+            report = await stage.ask("dispatcher.reload", dry_run=True)
+            assert (report["dry_run"], report["refused"], report["destinations"]) == (True, True, 2)
+        assert logged == []
+        (last,) = [each for each in (await stage.ask("dispatcher.history"))["events"] if each["after"] == "reloaded"]
+        assert last["cause"].startswith("1 removed (control: uid ")
+        assert (await stage.ask("status"))["reload"]["done"] is True
+
+
+async def test_who_resets_is_in_the_history(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.drain", destination=OTHER, set=1)
+        await stage.ask("dispatcher.reload", reset_state=True)
+        (_, reset) = (await stage.ask("dispatcher.history", OTHER, 1))["events"]
+        assert reset["cause"].startswith("operator: reset (control: uid ")
+
+
+@pytest.mark.parametrize("save", [False, True])
+async def test_of_changes_at_the_same_time_none_is_lost(tmp_path: Path, *, save: bool) -> None:
+    uris = [f"sip:127.0.0.{number}" for number in range(70, 76)]
+    async with staged(tmp_path) as stage:
+
+        async def add(uri: str) -> None:
+            async with await trio.open_unix_socket(str(tmp_path / "run" / "control.sock")) as stream:
+                one = Stage(stage.service, stream, stage.list_file)
+                added = await one.ask("dispatcher.add", group=1, address=uri, attrs="weight=5", save=save, report=True)
+                assert added["done"] is True, added
+
+        async with trio.open_nursery() as nursery:
+            for uri in uris:
+                nursery.start_soon(add, uri)
+        found = {each.entry.uri for each in stage.service.snapshot.destinations}
+        assert found == {ONE, OTHER, *uris}
+
+
+async def test_a_name_without_an_address_can_be_taken_out_again(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:nobody.invalid")
+        assert "already" in (await stage.ask("dispatcher.add", 1, "sip:nobody.invalid"))["what"]
+        assert (
+            await stage.ask("dispatcher.remove", 1, "sip:nobody.invalid:5060") == "Ok. Dispatcher destination removed."
+        )
+        report = await stage.ask("dispatcher.reload", dry_run=True)
+        assert report["removed"] == []
+
+
+@pytest.mark.parametrize("name", [ONE, "sip:127.0.0.67:5062;transport=UDP", "127.0.0.67:5062", "one"])
+async def test_a_history_is_found_by_any_name(tmp_path: Path, name: str) -> None:
+    async with staged(tmp_path) as stage:
+        assert await stage.ask("dispatcher.history", name, 1) == {"events": []}
+        await stage.ask("dispatcher.drain", destination=ONE, set=1)
+        await stage.ask("dispatcher.drain", destination=ONE, set=2)
+        (drained,) = (await stage.ask("dispatcher.history", name, 1))["events"]
+        assert drained["after"] == "draining"
+        assert (await stage.ask("dispatcher.history", "sip:nobody", 1))["what"] == "no destination is called sip:nobody"
+        await stage.ask("dispatcher.remove", 1, ONE)
+        assert [each["after"] for each in (await stage.ask("dispatcher.history", ONE, 1))["events"]] == [
+            "draining",
+            "removed",
+        ]
 
 
 async def test_it_explains_and_tells_slots(tmp_path: Path) -> None:
