@@ -29,7 +29,7 @@ from sipdispatch.control_params import (
     read_seconds,
     read_text,
 )
-from sipdispatch.facts_json import set_text, status_json
+from sipdispatch.facts_json import sets_text, status_json
 from sipdispatch.happening import Happening
 from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, METHOD_NOT_FOUND, Request
 from sipdispatch.operations import OperationError, Operations, ReloadReport
@@ -236,15 +236,7 @@ async def _show(asking: Asking, set_id: int | None) -> Iterator[str]:
     if set_id is not None and not shown:
         sets = ", ".join(str(one.set_id) for one in facts.sets)
         raise OperationError(f"there is no set {set_id}", facts.list_path, f"name one of {sets}" if sets else "add one")
-
-    def pieces() -> Iterator[str]:
-        yield f'{{"now": {json.dumps(facts.now)}, "sets": ['
-        for place, one in enumerate(shown):
-            yield ", " if place else ""
-            yield from set_text(one)
-        yield "]}"
-
-    return pieces()
+    return sets_text(shown, now=facts.now)
 
 
 async def _status(asking: Asking) -> dict[str, Any]:

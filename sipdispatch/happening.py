@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import attrs
 
 Kind = Literal["verdict", "word", "list", "proxy"]
 """verdict: probes or traffic changed their mind; word: the operator did; list: a reload; proxy: start and stop."""
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @attrs.frozen(kw_only=True)
@@ -15,8 +16,9 @@ class Happening:
     """One change: what, from, to, cause, when.
 
     `sequence` counts from 1 in each process; `at` is Unix time.  `before` and `after` are the words of `health.board`
-    in lower case (`up`, `suspect`, `down`, `enabled`, `draining`, `disabled`); for list and proxy they say what was
-    done.  A change of a destination has its set, URI, address (`host:port`) and number; for others these are empty.
+    in lower case (`up`, `suspect`, `down`, `enabled`, `draining`, `disabled`).  Of a list, `after` is `reloaded`, it is
+    in force; `refused`; or `removed`, this destination is gone from it.  Of the proxy it is `started` or `stopped`.
+    A change of a destination has its set, URI, address (`host:port`) and number; for others these are empty.
     """
 
     sequence: int

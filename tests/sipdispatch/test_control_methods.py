@@ -15,10 +15,10 @@ from health.board import Verdict, Word
 from sipdispatch.control_kamailio import STATES, word_of
 from sipdispatch.control_methods import METHODS, QUESTION, Asking, call
 from sipdispatch.control_params import MAX_TEXT, MethodError
-from sipdispatch.facts_json import sets_json, status_json
+from sipdispatch.facts_json import status_json
 from sipdispatch.jsonrpc import Request
 from tests.sipdispatch.control_world import BROKEN, Steered
-from tests.sipdispatch.fake_operations import EMPTY, destination, happening, with_destinations, with_these
+from tests.sipdispatch.fake_operations import EMPTY, destination, happening, sets_json, with_destinations, with_these
 
 BY = "control: uid 0, pid 1"
 ONE, TWO = destination(1), destination(2)

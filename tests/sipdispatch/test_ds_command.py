@@ -22,13 +22,13 @@ from sipdispatch.control_path import NAME
 from sipdispatch.ds_tables import compact, list_text
 from sipdispatch.event_words import event_words
 from sipdispatch.facts import ListenerFacts, ReloadFacts
-from sipdispatch.facts_json import sets_json, status_json
+from sipdispatch.facts_json import status_json
 from sipdispatch.operations import ReloadReport
 from sipdispatch.screen import CLEAR, Screen, standard_output
 from sipdispatch.status_command import as_text
 from sipdispatch.time_words import span
 from tests.sipdispatch.control_world import BROKEN, Running, Steered, running
-from tests.sipdispatch.fake_operations import EMPTY, destination, happening, with_destinations, with_these
+from tests.sipdispatch.fake_operations import EMPTY, destination, happening, sets_json, with_destinations, with_these
 from tests.sipdispatch.manual_proxy import NOW, ManualProxy, facts
 
 A, B, C = "sip:192.0.2.21", "sip:192.0.2.22", "sip:192.0.2.23"

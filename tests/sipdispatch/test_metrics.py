@@ -6,7 +6,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -15,6 +15,7 @@ from prometheus_client.core import CollectorRegistry, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from prometheus_client.registry import Collector
 
 from dispatcher.outcome import DropReason, Refusal
 from health.board import Verdict, Word
@@ -23,7 +24,15 @@ from health.sending import SendOutcome
 from sipdispatch import metrics_text
 from sipdispatch.facts import Histogram, ProxyFacts, ReloadFacts
 from sipdispatch.facts_json import STATES
-from sipdispatch.metrics import FAMILIES, OWN_ANSWERS, ProcessMetrics, ProxyCollector
+from sipdispatch.metrics import (
+    DESTINATION_FAMILIES,
+    FAMILIES,
+    OWN_ANSWERS,
+    PROXY_FAMILIES,
+    WHICH,
+    ProcessMetrics,
+    which,
+)
 from sipdispatch.metrics_text import Format, choose_format, pieces
 from tests.peers import need
 from tests.sipdispatch.fake_operations import EMPTY, destination, with_destinations, with_these
@@ -43,6 +52,29 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def written(facts: ProxyFacts, wanted: Format = Format.TEXT, process: Iterable[Metric] = ()) -> str:
     return "".join(pieces(facts, process, wanted))
+
+
+class ProxyCollector(Collector):
+    """The families as prometheus-client wants them, for a registry: what `metrics_text` writes in slices."""
+
+    def __init__(self, facts: Callable[[], ProxyFacts]) -> None:
+        self._facts = facts
+
+    def collect(self) -> Iterator[Metric]:
+        facts = self._facts()
+        for family in PROXY_FAMILIES:
+            metric = Metric(family.base, family.text, family.kind)
+            for values, number in family.samples(facts):
+                metric.add_sample(family.name, dict(zip(family.labels, values, strict=True)), number)
+            yield metric
+        for each in DESTINATION_FAMILIES:
+            metric = Metric(each.base, each.text, each.kind)
+            for one in facts.destinations:
+                named = dict(zip(WHICH, which(one), strict=True))
+                for series, number in zip(each.series, each.values(one), strict=True):
+                    labels = {**named, series.label: series.value} if series.label else named
+                    metric.add_sample(each.name + series.suffix, labels, number)
+            yield metric
 
 
 def samples(families: Iterable[Metric]) -> Samples:

@@ -14,10 +14,10 @@ import attrs
 import click
 import pytest
 
-from sipdispatch import chronicle, damping, hooks, notice_post, notice_shapes, notice_text, notices
+from sipdispatch import damping, hooks, notice_post, notice_shapes, notice_text, notices
 from sipdispatch.cli import group
 from sipdispatch.damping import Item, Notice
-from sipdispatch.happening import Kind
+from sipdispatch.happening import KINDS, Kind
 from sipdispatch.hooks import facts_for, line_for, run_hook
 from sipdispatch.notice_sections import HOOK_KEYS, NOTIFY_KEYS, read_notice_sections
 from sipdispatch.notice_settings import Hook, Notify
@@ -68,7 +68,7 @@ def test_every_key_is_described_and_no_other(heading: str, keys: tuple[str, ...]
 
 
 def kinds(of: frozenset[Kind]) -> str:
-    return ", ".join(f'"{kind}"' for kind in chronicle.KINDS if kind in of)
+    return ", ".join(f'"{kind}"' for kind in KINDS if kind in of)
 
 
 HOOK, POST = Hook(command=("/x",)), Notify()
