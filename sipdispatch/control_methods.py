@@ -271,11 +271,14 @@ async def _wait_drained(
     began = trio.current_time()
     with trio.move_on_at(float("inf") if timeout is None else began + timeout) as limit:
         await asking.operations.wait_drained(set_id, destination)
+    waited = trio.current_time() - began
+    facts = await gather(asking.operations)
     return {
         "set": set_id,
         "destination": destination,
         "drained": not limit.cancelled_caught,
-        "waited": round(trio.current_time() - began, 3),
+        "waited": round(waited, 3),
+        "known_since": facts.started,
     }
 
 

@@ -22,11 +22,14 @@ from sipdispatch.events_command import PAST, say_past
 from sipdispatch.output import say
 from sipdispatch.printable import printable
 from sipdispatch.screen import CLEAR, standard_output
+from sipdispatch.time_words import span
 
 NOT_DRAINED: Final = 1
 """Exit status when the time for draining is over and something is left."""
 RELOAD_TIMEOUT_S: Final = 120.0
 """For a list to be read, its names to be looked up and its tables to be built."""
+LONG_CALL_S: Final = 7200.0
+"""Calls without a sign of life for so long are over; the proxy counts them no longer than that."""
 
 _DONE: Final = {"enabled": "enabled", "draining": "draining, takes no new work", "disabled": "disabled"}
 
@@ -194,10 +197,18 @@ def drain(
         if options["json_wanted"]:
             say(_json({**done, **waited}))
         elif waited["drained"]:
-            say(f"drained after {waited['waited']:.0f} s: no call is left")
+            say(f"drained after {waited['waited']:.0f} s: no call is left{_unless_older(waited)}")
         else:
             say(f"not drained after {waited['waited']:.0f} s: {_left(proxy, done)}")
     return 0 if waited["drained"] else NOT_DRAINED
+
+
+def _unless_older(waited: Mapping[str, Any]) -> str:
+    """What to keep in mind where the proxy has not seen all calls begin that may be going on."""
+    age = time.time() - waited["known_since"]
+    return (
+        "" if age > LONG_CALL_S else f"; but calls from before the proxy was started, {span(age)} ago, it does not know"
+    )
 
 
 def _left(proxy: ControlClient, done: Mapping[str, Any]) -> str:

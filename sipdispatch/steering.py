@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -32,9 +33,11 @@ from sipdispatch.operations import OperationError, ReloadReport
 from sipdispatch.running import Running
 from sipdispatch.upkeep import Upkeep
 
-DRAINED_S: Final = 5.0
-"""How long nothing may have come or gone: ten times RFC 3261's T1, when a lost BYE has been sent again."""
-LOOK_S: Final = 0.25
+QUIET_S: Final = 2.0
+"""How long nothing may have come or gone: a BYE that was lost twice has come again by then (T1 and 2 T1, RFC 3261)."""
+LINGER_S: Final = 5.0
+"""After the last call, when something else comes all the time: a server's questions to its phones never end."""
+LOOK_S: Final = 0.1
 
 Key = tuple[int, str, int, str]
 """Of an entry: the same in two readings of the list."""
@@ -127,16 +130,25 @@ class Steering:
         numbers = self._numbers(set_id, name)
         for number in numbers:
             self.upkeep.vitals.set_word(number, word, f"operator: {_DOING[word]} ({by})")
+        self.upkeep.publish()  # who is told that it is done must see no new call
         return len(numbers)
 
     async def wait_drained(self, set_id: int, name: str) -> None:
-        """Return when nothing has been seen for these destinations for DRAINED_S and they have no call."""
+        """Return when these destinations have no call, and what belonged to the last one has been said."""
         numbers = self._numbers(set_id, name)
         calls, seen = self.service.calls, self.service.counters.last_seen
+        began = trio.current_time()
+
+        def is_drained(number: int, now: float) -> bool:
+            if calls.active(number):
+                return False
+            quiet = now - seen.get(number, -math.inf)
+            return quiet >= QUIET_S or now - max(began, calls.idle_since(number)) >= LINGER_S
+
         while True:
             now = trio.current_time()
             calls.expire(now)
-            if not any(calls.active(number) or now - seen.get(number, -DRAINED_S) < DRAINED_S for number in numbers):
+            if all(is_drained(number, now) for number in numbers):
                 return
             await trio.sleep(LOOK_S)
 

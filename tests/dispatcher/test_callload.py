@@ -45,6 +45,20 @@ def test_a_call_counts_from_its_invite_to_its_bye() -> None:
     assert (tell.table.begun(B), tell.table.active(B), len(tell.table)) == (0, 0, 0)
 
 
+def test_it_is_known_since_when_a_destination_has_no_call() -> None:
+    tell = Counted()
+    assert tell.table.idle_since(A) == float("-inf")
+    tell(BEGIN, now=1.0)
+    tell(BEGIN, key=2, now=1.0)
+    tell(BEGIN, key=3, number=B, now=1.0)
+    tell(END, now=2.0)
+    assert tell.table.idle_since(A) == float("-inf")
+    tell(FAILED, key=2, now=3.0)
+    assert (tell.table.idle_since(A), tell.table.idle_since(B)) == (3.0, float("-inf"))
+    tell.table.expire(1.0 + RINGING_S)
+    assert (tell.table.idle_since(A), tell.table.idle_since(B)) == (3.0, 1.0 + RINGING_S)
+
+
 def test_a_retransmission_counts_once() -> None:
     tell = Counted()
     assert [tell(BEGIN, now=now) for now in (0.0, 0.5, 1.5)] == [1, 1, 1]

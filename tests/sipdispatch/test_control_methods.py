@@ -430,10 +430,10 @@ async def test_which_set_is_meant() -> None:
 async def test_wait_drained(autojump_clock: trio.testing.MockClock) -> None:
     operations = steered()
     answer = await ask("dispatcher.wait_drained", operations=operations, destination=A, timeout=30)
-    assert answer == {"set": 1, "destination": A, "drained": False, "waited": 30.0}
+    assert answer == {"set": 1, "destination": A, "drained": False, "waited": 30.0, "known_since": EMPTY.started}
     operations.drained.set()
     answer = await ask("dispatcher.wait_drained", operations=operations, destination=A)
-    assert answer == {"set": 1, "destination": A, "drained": True, "waited": 0.0}
+    assert answer == {"set": 1, "destination": A, "drained": True, "waited": 0.0, "known_since": EMPTY.started}
 
 
 async def test_explain() -> None:

@@ -206,7 +206,16 @@ def test_drain_waits(run: Run, proxy: Running) -> None:
     assert run("ds", "drain", C, "--wait") == (0, f"{told}drained after 0 s: no call is left\n", "")
     status, out, _ = run("ds", "drain", C, "--wait", "--json")
     assert status == 0
-    assert set(as_json(out)) == {"version", "set", "destination", "word", "destinations", "drained", "waited"}
+    told_of = {"version", "set", "destination", "word", "destinations", "drained", "waited", "known_since"}
+    assert set(as_json(out)) == told_of
+
+
+def test_drain_says_what_a_young_proxy_cannot_know(run: Run, proxy: Running) -> None:
+    proxy.operations.told = attrs.evolve(proxy.operations.told, started=time.time() - 300)
+    proxy.do(proxy.operations.drained.set)
+    _, out, _ = run("ds", "drain", C, "--wait")
+    unknown = "but calls from before the proxy was started, 5 min ago, it does not know"
+    assert out.endswith(f"drained after 0 s: no call is left; {unknown}\n")
 
 
 def test_a_timeout_is_about_waiting(run: Run) -> None:

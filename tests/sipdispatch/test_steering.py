@@ -123,8 +123,32 @@ async def test_all_of_a_set_are_meant_and_who_is_not_there_is_told(tmp_path: Pat
         assert (await stage.ask("dispatcher.drain", destination="all", set=9))["to_do"] == "the sets are 1, 2"
 
 
+async def test_who_is_told_that_it_drains_sees_no_new_call(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.drain", destination=ONE, set=1)
+        assert stage.takers() == [(1, OTHER), (2, ONE)]
+
+
+async def test_draining_ends_soon_after_the_last_call_although_something_else_never_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering, "LINGER_S", 0.3)
+    async with staged(tmp_path) as stage, trio.open_nursery() as nursery:
+        numbers = stage.service.snapshot.numbers
+
+        async def never_quiet() -> None:
+            while True:
+                stage.service.counters.last_seen |= dict.fromkeys(numbers, trio.current_time())
+                await trio.sleep(0.05)
+
+        nursery.start_soon(never_quiet)
+        await trio.sleep(0.05)
+        assert 0.3 <= (await stage.ask("dispatcher.wait_drained", destination=ONE, set=1))["waited"] < 2.0
+        nursery.cancel_scope.cancel()
+
+
 async def test_draining_waits_for_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steering, "DRAINED_S", 0.0)
+    monkeypatch.setattr(steering, "QUIET_S", 0.0)
     async with staged(tmp_path) as stage:
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as phone:
             await phone.bind(("127.0.0.1", 0))
