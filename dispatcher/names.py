@@ -16,7 +16,6 @@ What was decided where RFC 3263 leaves it to the application:
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
@@ -27,6 +26,7 @@ import attrs
 
 from dispatcher.destination import Destination, Entry, Transport
 from dispatcher.problem import Problem
+from sip.reason import Reason
 from sip.uri import Address, host_port, numeric
 
 MAX_ADDRESSES = 64
@@ -44,8 +44,8 @@ _SRV_LABELS = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 _NAME = re.compile(r"(?!.{254})(?:[a-z0-9_-]{1,63}\.)*(?![0-9]+$)[a-z0-9_-]{1,63}")
 
 
-class FailureKind(enum.Enum):
-    """Why a name has no address.  `label` is for metrics, `sentence` for people."""
+class FailureKind(Reason):
+    """Why a name has no address."""
 
     NO_SUCH_NAME = ("no_such_name", "the DNS does not know the name")
     NO_ADDRESS = ("no_address", "the name has no A or AAAA record")
@@ -58,13 +58,6 @@ class FailureKind(enum.Enum):
     BAD_NAME = ("bad_name", "it is not a host name")
     TOO_MANY = ("too_many", "there are too many names")
     PENDING = ("pending", "it is still being looked up")
-
-    label: str
-    sentence: str
-
-    def __init__(self, label: str, sentence: str) -> None:
-        self.label = label
-        self.sentence = sentence
 
     @property
     def is_answer(self) -> bool:

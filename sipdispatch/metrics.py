@@ -199,7 +199,7 @@ PROXY_FAMILIES: tuple[ProxyFamily, ...] = (
         "sipdispatch_refused_total",
         "Requests that were answered with a failure, by its reason.",
         "reason",
-        (refusal.value for refusal in Refusal),
+        (refusal.label for refusal in Refusal),
         lambda facts: facts.refused,
     ),
     _by_label(

@@ -215,7 +215,7 @@ def sums(counters: Counters) -> dict[str, object]:
         "received": counters.received,
         "forwarded": counters.forwarded,
         "answered": {str(status): count for status, count in sorted(counters.answered.items())},
-        "refused": {refusal.value: counters.refused[refusal] for refusal in Refusal if counters.refused[refusal]},
+        "refused": {refusal.label: counters.refused[refusal] for refusal in Refusal if counters.refused[refusal]},
         "dropped": {reason.label: counters.dropped[reason] for reason in DropReason if counters.dropped[reason]},
         "unsent": {outcome.label: counters.unsent[outcome] for outcome in SendOutcome if counters.unsent[outcome]},
     }

@@ -223,7 +223,7 @@ class Running:
             forwarded=counters.forwarded,
             lookups=counters.lookups,
             answered={str(status): count for status, count in sorted(counters.answered.items())},
-            refused={refusal.value: counters.refused.get(refusal, 0) for refusal in Refusal},
+            refused={refusal.label: counters.refused.get(refusal, 0) for refusal in Refusal},
             dropped={reason.label: counters.dropped.get(reason, 0) for reason in DropReason},
             unsent={outcome.label: counters.unsent.get(outcome, 0) for outcome in SendOutcome},
             network_errors={

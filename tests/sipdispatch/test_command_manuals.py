@@ -18,7 +18,6 @@ from health.board import State, Verdict
 from health.sending import SendOutcome
 from sip.uri import Address
 from sipdispatch.cli import COMMANDS, group
-from sipdispatch.explain_words import REFUSALS
 from tests.dispatcher.world import PHONE, SERVER_A, Node, make_snapshot, request, values
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +120,7 @@ def test_every_reason_to_drop_is_in_the_manual() -> None:
 
 def test_every_refusal_is_in_the_manual() -> None:
     rows = {row[0].strip("`"): row[2] for row in table(PAGES["proxy"], "What is refused")}
-    assert rows == {refusal.value: sentence for refusal, sentence in REFUSALS.items()}
+    assert rows == {refusal.label: refusal.sentence for refusal in Refusal}
 
 
 def looped() -> bytes:
@@ -163,7 +162,7 @@ def test_a_refusal_is_answered_as_the_manual_says(refusal: Refusal) -> None:
     outcome = Node(snapshot, names={"gone": ()}).take(datagram, source)
     assert isinstance(outcome, Reply)
     assert outcome.refusal is refusal
-    answers = next(row[1] for row in table(PAGES["proxy"], "What is refused") if row[0] == f"`{refusal.value}`")
+    answers = next(row[1] for row in table(PAGES["proxy"], "What is refused") if row[0] == f"`{refusal.label}`")
     assert str(outcome.status) in re.findall(r"\d{3}", answers)
 
 

@@ -196,7 +196,7 @@ def test_the_client_chooses_the_format(accept: str, expected: Format) -> None:
 def test_whatever_may_happen_to_a_proxy_is_there_before_it_happens() -> None:
     facts = attrs.evolve(EMPTY, answered={}, refused={}, dropped={}, unsent={}, network_errors={})
     for name, label, expected in (
-        ("sipdispatch_refused_total", "reason", {refusal.value for refusal in Refusal}),
+        ("sipdispatch_refused_total", "reason", {refusal.label for refusal in Refusal}),
         ("sipdispatch_dropped_total", "reason", {reason.label for reason in DropReason}),
         ("sipdispatch_unsent_total", "reason", {outcome.label for outcome in SendOutcome} - {"sent"}),
         ("sipdispatch_answered_total", "status", set(OWN_ANSWERS)),
@@ -320,8 +320,8 @@ def test_the_manual_lists_every_metric_with_its_type_labels_and_meaning() -> Non
 def test_the_manual_explains_every_reason() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|$", PAGE, re.MULTILINE))
     expected = {
-        reason.label: reason.sentence for reason in DropReason if reason.label not in {each.value for each in Refusal}
+        reason.label: reason.sentence for reason in DropReason if reason.label not in {each.label for each in Refusal}
     }
     expected |= {outcome.label: outcome.sentence for outcome in SendOutcome if outcome is not SendOutcome.SENT}
     assert expected.items() <= rows.items()
-    assert {refusal.value for refusal in Refusal} <= rows.keys()
+    assert {refusal.label for refusal in Refusal} <= rows.keys()
