@@ -42,6 +42,10 @@ LEAST_PROLONGED_S = 1.0
 
 _UNANSWERED = "probes unanswered"
 _STATES = {(word, verdict): State(word, verdict) for word, verdict in product(Word, Verdict)}
+_MEMORIES = {
+    (word, down): Remembered(word, Verdict.DOWN if down else Verdict.UP)
+    for word, down in product((None, *Word), (False, True))
+}
 _NOTHING_KNOWN: Mapping[int, Remembered] = {}
 
 
@@ -294,10 +298,7 @@ class Monitor:
     def remembered(self) -> dict[int, Remembered]:
         """What `set_target` wants to know after a restart: neither a suspicion nor a hold is worth it."""
         return {
-            number: Remembered(
-                watched.word,
-                Verdict.DOWN if watched.trend.verdict is Verdict.DOWN and not watched.held_until else Verdict.UP,
-            )
+            number: _MEMORIES[watched.word, watched.trend.verdict is Verdict.DOWN and not watched.held_until]
             for number, watched in self._watched.items()
         }
 

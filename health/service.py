@@ -96,10 +96,12 @@ class Service:
         *,
         known: Mapping[int, Remembered] | None = None,
         start: Verdict = Verdict.UP,
+        on_added: Callable[[], object] = lambda: None,
     ) -> None:
         """Probe these and no others, as Monitor.set_target says; whoever else is running is not kept waiting.
 
-        It returns when the board shows them, after `on_board`.  Two at once take turns.
+        It returns when the board shows them, after `on_board`.  `on_added` is called when the board has them all and
+        still those that go: whoever goes by the board turns to the new ones then.  Two at once take turns.
         """
         known = known or {}
         async with self._replacing:
@@ -108,6 +110,7 @@ class Service:
                 now = trio.current_time()
                 self._monitor.set_target(target, now=now, known=known.get(target.number), start=start)
                 await self._breathe(count)
+            on_added()
             for count, number in enumerate(self._monitor.others(wanted), 1):
                 self._monitor.remove(number)
                 await self._breathe(count)

@@ -200,6 +200,8 @@ class _Audience:
 
     def removed(self, number: int, destination: Destination) -> None:
         self.running.removed(number, destination)
+        if self.states is not None:
+            self.states.changed()
 
     def reloaded(self, text: str, *, done: bool) -> None:
         self.running.reloaded(text, done=done)

@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -39,7 +40,7 @@ from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
 from sipdispatch.operations import ReloadReport
 from sipdispatch.preflight import find_misfits
-from sipdispatch.statefile import Kept, known
+from sipdispatch.statefile import USUAL, Kept, known
 from sipdispatch.vitals import avoided_of, latencies_of, ramps_of, states_of, target_of
 
 PUBLISH_S = 0.02
@@ -202,7 +203,7 @@ class Upkeep:
         difference = diff_lists(before, entries)
         await self.follow_list(entries, nursery)
         if self._version == version:
-            self._entries = before
+            await self.follow_list(before, nursery)  # or the next answer of the DNS would bring the refused list
             hint = "put right what the line before says, then send SIGHUP"
             return self._refuse("no snapshot of it can be made", hint, problems)
         text = f"{difference} ({by})" if by else str(difference)
@@ -227,11 +228,16 @@ class Upkeep:
         return Problem(str(self._settings.list_path), 0, 0, severity="error", message=why, hint=hint)
 
     def kept(self) -> Iterator[Kept]:
-        """What the next run should know of each destination."""
-        remembered = self.vitals.remembered()
-        for number, destination in self._destinations.items():
-            if number in remembered:
-                yield Kept.of(destination, remembered[number])
+        """What the next run should know of each destination, as of now; another thread may go through it."""
+        remembered, destinations = self.vitals.remembered(), self._destinations
+        return chain(
+            self._kept,
+            (
+                Kept.of(destinations[number], item)
+                for number, item in remembered.items()
+                if item != USUAL and number in destinations
+            ),
+        )
 
     async def follow_board(self) -> None:
         """Let those who choose know what is known of the destinations; never returns.
@@ -284,8 +290,8 @@ class Upkeep:
     async def _build(self, destinations: tuple[Destination, ...]) -> None:
         async with self._building:
             pools: dict[int, Pool] = {}
-            numbers: dict[int, tuple[int, ...]] = {}
-            for set_id, members in by_set(destinations).items():
+            sets = by_set(destinations)
+            for set_id, members in sets.items():
                 pools[set_id] = await make_pool_apart(
                     set_id,
                     members,
@@ -293,32 +299,55 @@ class Upkeep:
                     rankings=rankings_of(self._policy, set_id),
                     known=self._pools.values(),
                 )
-                numbers[set_id] = await trio.to_thread.run_sync(target_ids, members)
+            numbers = await trio.to_thread.run_sync(_numbers_of, sets)
             fingerprint = await trio.to_thread.run_sync(fingerprint_of, self._entries)
             targets, remembered = await trio.to_thread.run_sync(self._targets, pools, numbers)
             by_number = {target.number: destination for target, destination in targets}
             self._destinations |= by_number
+
+            def take_over() -> None:
+                self._kept = self._absent(by_number)
+                self._fingerprint = fingerprint
+                self._note_departed(numbers)
+                self._pools, self._numbers = pools, numbers
+                self._version += 1
+                self._base = assemble(
+                    version=self._version,
+                    policy=self._policy,
+                    keys=self._keys,
+                    listeners=self._listeners,
+                    pools=pools,
+                    numbers=numbers,
+                    departed={number: destination for number, (destination, _) in self._departed.items()},
+                )
+                self.publish()
+
+            # Who leaves is watched until nobody chooses by the old list any more: else it would pass for well.
             await self.vitals.replace_targets(
-                [target for target, _ in targets], known=remembered, start=Verdict[self._health.start.upper()]
+                [target for target, _ in targets],
+                known=remembered,
+                start=Verdict[self._health.start.upper()],
+                on_added=take_over,
             )
             if self._audience is not None:
                 for number in self._destinations.keys() - by_number.keys():
                     self._audience.removed(number, self._destinations[number])
-            self._destinations, self._kept = by_number, ()
-            self._fingerprint = fingerprint
-            self._note_departed(numbers)
-            self._pools, self._numbers = pools, numbers
-            self._version += 1
-            self._base = assemble(
-                version=self._version,
-                policy=self._policy,
-                keys=self._keys,
-                listeners=self._listeners,
-                pools=pools,
-                numbers=numbers,
-                departed={number: destination for number, (destination, _) in self._departed.items()},
-            )
-            self.publish()
+            self._destinations = by_number
+
+    def _absent(self, by_number: Mapping[int, Destination]) -> tuple[Kept, ...]:
+        """The operator's words about addresses that a name of the list does not stand for now, and may again.
+
+        The DNS may still be silent when the proxy starts, and some servers tell a part of their addresses at a time.
+        """
+        words = {number: item for number, item in self.vitals.remembered().items() if item.word is not None}
+        gone = [Kept.of(self._destinations[number], words[number]) for number in words.keys() - by_number.keys()]
+        absent = {each.name: each for each in (*self._kept, *gone) if each.remembered.word is not None}
+        lines = {name[:2] for name in absent}
+        listed = {line for entry in self._entries if (line := (entry.set_id, entry.uri)) in lines}
+        for destination in by_number.values():
+            if (destination.entry.set_id, destination.entry.uri) in listed:
+                absent.pop(Kept.of(destination, USUAL).name, None)
+        return tuple(each for name, each in absent.items() if name[:2] in listed)
 
     def _targets(
         self, pools: Mapping[int, Pool], numbers: Mapping[int, Sequence[int]]
@@ -380,6 +409,12 @@ def _report(difference: ListDiff, problems: tuple[Problem, ...]) -> ReloadReport
         changed=[*changed, *(["the order"] if difference.reordered else [])],
         problems=problems,
     )
+
+
+def _numbers_of(sets: Mapping[int, Sequence[Destination]]) -> dict[int, tuple[int, ...]]:
+    """The numbers of each set's destinations: no two of the whole list have the same."""
+    numbers = iter(target_ids([destination for members in sets.values() for destination in members]))
+    return {set_id: tuple(islice(numbers, len(members))) for set_id, members in sets.items()}
 
 
 def fingerprint_of(entries: Iterable[Entry]) -> str:

@@ -117,3 +117,20 @@ async def test_a_full_disk_is_said_once_and_its_end_too(tmp_path: Path) -> None:
         await state.write_last()
     assert [entry["log_level"] for entry in logged] == ["warning", "info"]
     assert read(folder / "file") == tuple(kept)
+
+
+async def test_whatever_keeps_it_from_being_written_costs_no_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_thread(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("can't start new thread")
+
+    kept = [Kept.of(destination(), DOWN)]
+    state = StateFile(tmp_path / "file", lambda: kept)
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as logged:
+        broken.setattr("trio.to_thread.run_sync", no_thread)
+        await state.write_last()
+    assert [entry["reason"] for entry in logged] == ["can't start new thread"]
+    await state.write_last()
+    assert read(tmp_path / "file") == tuple(kept)
