@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Final, TypedDict
 
 import click
 
 from sipdispatch.control_client import ControlClient
 from sipdispatch.control_path import default_control_path
 from sipdispatch.errors import CommandError
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from sipdispatch.options import together
 
 FORMAT_VERSION: Final = 1
 """Of every JSON document that these commands print: rises when a key changes its meaning or goes."""
 
-_OPTIONS = (
+control_options: Final = together(
     click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="The proxy's control socket."),
     click.option(
         "--config",
@@ -28,6 +26,7 @@ _OPTIONS = (
     ),
     click.option("--json", "json_wanted", is_flag=True, help="Print JSON instead of words."),
 )
+"""Gives a command the options of all that speak to a running proxy."""
 
 
 class ControlOptions(TypedDict):
@@ -36,13 +35,6 @@ class ControlOptions(TypedDict):
     socket: Path | None
     config: Path | None
     json_wanted: bool
-
-
-def control_options(function: _Function) -> _Function:
-    """Give a command the options of all that speak to a running proxy."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def connect(options: ControlOptions) -> ControlClient:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final, Unpack
 
+import attrs
 import click
 
 from sipdispatch.control_client import TIMEOUT_S, ControlClient, RefusedError
@@ -19,6 +20,7 @@ from sipdispatch.ds_explain_words import explain_text
 from sipdispatch.ds_tables import list_text
 from sipdispatch.errors import USAGE, CommandError, Fault
 from sipdispatch.events_command import PAST, say_past
+from sipdispatch.explain_options import MessageOptions, message_options
 from sipdispatch.output import say
 from sipdispatch.printable import printable
 from sipdispatch.screen import CLEAR, standard_output
@@ -99,29 +101,22 @@ def list_destinations(*, set_id: int | None, watch: float | None, **options: Unp
         time.sleep(watch)
 
 
+class ExplainOptions(MessageOptions, ControlOptions):
+    """What click hands to `ds explain`."""
+
+
 @command.command(name="explain")
-@click.argument("file", required=False, metavar="[FILE]")
-@click.option("--call-id", metavar="TEXT", help="Explain a request with this Call-ID.")
-@click.option("--method", metavar="NAME", help="Its method, as in REGISTER; INVITE if not given.")
-@click.option("--uri", metavar="URI", help="Its Request-URI, as in sip:8006@example.com.")
-@click.option("--from", "from_", metavar="URI", help="The caller.")
-@click.option("--to", metavar="URI", help="The called.")
-@click.option("--source", metavar="ADDRESS[:PORT]", help="Where the message comes from.")
-@click.option("--listener", metavar="ADDRESS[:PORT]", help="The listener that it arrives on.")
+@message_options
 @control_options
-def explain(*, file: str | None, from_: str | None, **given: Any) -> None:
+def explain(**options: Unpack[ExplainOptions]) -> None:
     """Say where the running proxy would send a message, and why.
 
     FILE has the message as it arrives at the proxy, - is standard input; or the options make a request.
     """
-    from sipdispatch.explain_request import Asked, check, read_file  # noqa: PLC0415 - the packet path: not for --help
+    from sipdispatch.explain_request import asked_in, read_file  # noqa: PLC0415 - the packet path: not for --help
 
-    options = ControlOptions(
-        socket=given.pop("socket"), config=given.pop("config"), json_wanted=given.pop("json_wanted")
-    )
-    asked = Asked(file=file, from_=from_, **given)
-    check(asked)
-    question = {**given, "from": from_}
+    question = attrs.asdict(asked_in(options))
+    file, question["from"] = question.pop("file"), question.pop("from_")
     if file is not None:
         try:
             question["message"] = read_file(file).decode()

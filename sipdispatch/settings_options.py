@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Final, TypedDict
 
 import click
 
 from sipdispatch.config import Config, ConfigProblem, Flags
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.load import load
+from sipdispatch.options import together
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_OPTIONS = (
+settings_options: Final = together(
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Read this TOML file."),
     click.option(
         "--listen",
@@ -27,6 +25,7 @@ _OPTIONS = (
     click.option("--algorithm", metavar="NAME", help="How a destination is chosen, as in weight, call-id or aor."),
     click.option("--advertise", metavar="HOST[:PORT]", help="How others reach the one listener, behind a static NAT."),
 )
+"""Gives a command the options of `sipdispatch proxy`."""
 
 
 class SettingsOptions(TypedDict):
@@ -38,13 +37,6 @@ class SettingsOptions(TypedDict):
     set_id: int | None
     algorithm: str | None
     advertise: str | None
-
-
-def settings_options(function: _Function) -> _Function:
-    """Give a command the options of `sipdispatch proxy`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def read_settings(options: SettingsOptions) -> Config:
