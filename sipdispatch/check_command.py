@@ -171,7 +171,7 @@ def as_json(checked: Sequence[Checked]) -> str:
             for file in checked
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)
 
 
 def _counted(number: int, word: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 import click
 
 from sipdispatch.control_client import ControlClient
-from sipdispatch.control_path import default_control_path
+from sipdispatch.control_path import control_path_to_ask
 from sipdispatch.errors import CommandError
 from sipdispatch.options import together
 
@@ -49,7 +49,7 @@ def socket_path(options: ControlOptions) -> Path:
         raise CommandError("both a socket and a configuration are named", "options --socket and --config", "name one")
     if given is not None:
         return given
-    default = default_control_path(os.environ, os.geteuid())
+    default = control_path_to_ask(os.environ, os.geteuid())
     if config is None:
         return default
     from sipdispatch.load import load  # noqa: PLC0415 - slow, and only for --config

@@ -21,6 +21,7 @@ from sipdispatch.ds_tables import list_text
 from sipdispatch.errors import USAGE, CommandError, Fault
 from sipdispatch.events_command import PAST, say_past
 from sipdispatch.explain_options import MessageOptions, message_options
+from sipdispatch.finite import Finite
 from sipdispatch.output import say
 from sipdispatch.printable import printable
 from sipdispatch.screen import CLEAR, standard_output
@@ -32,6 +33,9 @@ RELOAD_TIMEOUT_S: Final = 120.0
 """For a list to be read, its names to be looked up and its tables to be built."""
 LONG_CALL_S: Final = 7200.0
 """Calls without a sign of life for so long are over; the proxy counts them no longer than that."""
+
+MOST_S: Final = 1_000_000
+"""For waiting: eleven days; poll(2) takes twice as many."""
 
 _DONE: Final = {"enabled": "enabled", "draining": "draining, takes no new work", "disabled": "disabled"}
 
@@ -75,8 +79,21 @@ _set_option = click.option(
 )
 
 
+_NAMED: Final = "[SET] DESTINATION"
+
+
+def _who(named: tuple[str, ...], set_id: int | None) -> tuple[int | None, str]:
+    """The set and the destination, also in the order of kamcmd: `1 sip:192.0.2.21`; raises CommandError."""
+    if len(named) == 1:
+        return set_id, named[0]
+    if len(named) == 2 and named[0].isascii() and named[0].isdigit() and set_id in (None, int(named[0])):
+        return int(named[0]), named[1]
+    what = f"{' '.join(named)} is not one destination" if named else "DESTINATION is missing"
+    raise CommandError(what, "sipdispatch ds", "write one, after its set if need be, as in 1 sip:192.0.2.21")
+
+
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps({"version": FORMAT_VERSION, **document}, indent=2, ensure_ascii=False)
+    return json.dumps({"version": FORMAT_VERSION, **document}, indent=2)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -85,7 +102,7 @@ def _json(document: Mapping[str, Any]) -> str:
 
 @command.command(name="list")
 @click.option("--set", "set_id", type=click.IntRange(0), metavar="NUMBER", help="Only this set.")
-@click.option("--watch", type=click.FloatRange(0.1), metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
+@click.option("--watch", type=Finite(0.1, MOST_S), metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
 @control_options
 def list_destinations(*, set_id: int | None, watch: float | None, **options: Unpack[ControlOptions]) -> None:
     """Show the destinations: state, share, traffic, replies, why."""
@@ -128,7 +145,7 @@ def explain(**options: Unpack[ExplainOptions]) -> None:
             ) from error
     with connect(options) as proxy:
         document = proxy.call("dispatcher.explain", question)
-    say(json.dumps(document, indent=2, ensure_ascii=False) if options["json_wanted"] else explain_text(document))
+    say(json.dumps(document, indent=2) if options["json_wanted"] else explain_text(document))
 
 
 @command.command(name="history")
@@ -151,14 +168,15 @@ def history(*, destination: str | None, set_id: int | None, limit: int, **option
 
 @command.command(name="set-state")
 @click.argument("state")
-@click.argument("destination")
+@click.argument("named", nargs=-1, metavar=_NAMED)
 @_set_option
 @control_options
-def set_state(*, state: str, destination: str, set_id: int | None, **options: Unpack[ControlOptions]) -> None:
+def set_state(*, state: str, named: tuple[str, ...], set_id: int | None, **options: Unpack[ControlOptions]) -> None:
     """Enable, drain or disable a destination.
 
     STATE is enabled, draining, disabled, or Kamailio's a (enabled), t (enabled), i (draining), d (disabled).
     """
+    set_id, destination = _who(named, set_id)
     with connect(options) as proxy:
         done = proxy.call("dispatcher.set_word", {"word": state, "destination": destination, "set": set_id})
     _say_word(done, options)
@@ -168,7 +186,7 @@ def set_state(*, state: str, destination: str, set_id: int | None, **options: Un
 @click.argument("destination")
 @_set_option
 @click.option("--wait", is_flag=True, help="Return when its last call has ended.")
-@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Wait at most so long.")
+@click.option("--timeout", type=Finite(0, MOST_S), metavar="SECONDS", help="Wait at most so long.")
 @control_options
 def drain(
     *, destination: str, set_id: int | None, wait: bool, timeout: float | None, **options: Unpack[ControlOptions]
@@ -279,12 +297,13 @@ def add(
 
 
 @command.command(name="remove")
-@click.argument("destination")
+@click.argument("named", nargs=-1, metavar=_NAMED)
 @_set_option
 @click.option("--save", is_flag=True, help="Take the line out of the list too.")
 @control_options
-def remove(*, destination: str, set_id: int | None, save: bool, **options: Unpack[ControlOptions]) -> int:
+def remove(*, named: tuple[str, ...], set_id: int | None, save: bool, **options: Unpack[ControlOptions]) -> int:
     """Take a destination out; calls that run there go on."""
+    set_id, destination = _who(named, set_id)
     params = {"address": destination, "group": set_id, "save": save, "report": True}
     return _change("dispatcher.remove", params, options, "removed, and taken out of the list" if save else "removed")
 

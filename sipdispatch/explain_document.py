@@ -36,7 +36,7 @@ def as_json(snapshot: Snapshot, account: Account, setting: Setting) -> str:
         "secret": {"path": setting.secret_path, "fingerprint": setting.fingerprint},
         "notes": list(setting.notes),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)
 
 
 def _message_json(account: Account) -> dict[str, Any]:

@@ -198,7 +198,7 @@ class Upkeep:
     ) -> ReloadReport:
         why = self._missing(entries)
         if why:
-            return self._refuse(why, f"{why}: {_FILL_THE_SET}", problems)
+            return self._refuse(why, f"{why}: {_FILL_THE_SET}", (*problems, self._problem(why, _FILL_THE_SET)))
         before, version = self._entries, self._version
         difference = diff_lists(before, entries)
         await self.follow_list(entries, nursery)

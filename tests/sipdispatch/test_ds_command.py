@@ -184,6 +184,25 @@ def test_words(run: Run, proxy: Running) -> None:
     }
 
 
+def test_the_set_may_stand_first_as_kamcmd_has_it(run: Run, proxy: Running) -> None:
+    assert run("ds", "set-state", "ip", "1", A) == (0, f"{A} in set 1: draining, takes no new work\n", "")
+    assert run("ds", "remove", "1", B, "--set", "1")[0] == 0
+    assert proxy.operations.done[0][:2] == (1, A)
+    for wrong in (("x", A), ("2", A, "--set", "1"), ("1", A, B), ()):
+        status, _, err = run("ds", "set-state", "a", *wrong)
+        assert status == 2
+        assert err.endswith("  to do: write one, after its set if need be, as in 1 sip:192.0.2.21\n")
+
+
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize("number", ["nan", "inf", "1e12"])
+def test_a_time_that_nobody_can_wait(run: Run, number: str) -> None:
+    for words in (("list", "--watch", number), ("drain", A, "--wait", "--timeout", number)):
+        status, out, err = run("ds", *words)
+        assert (status, out) == (2, "")
+        assert err.startswith("sipdispatch: error: ")
+
+
 @pytest.mark.usefixtures("proxy")
 def test_no_such_state(run: Run) -> None:
     status, _, err = run("ds", "set-state", "asleep", A)
