@@ -72,6 +72,8 @@ class Forward:
     """Seconds between the request's leaving and this reply; None for a request, and where the reply does not say."""
     retry_after: int | None = None
     """Seconds for which a 503 asks to be left alone (RFC 3261 20.33)."""
+    branch: bytes = b""
+    """Of a reply: that of our Via, without the cookie."""
 
     @property
     def expects_answer(self) -> bool:
