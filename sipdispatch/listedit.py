@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Collection
 from pathlib import Path
+
+from sipdispatch.whole_file import replace
 
 
 def with_line(text: bytes, line: str) -> bytes:
@@ -25,18 +25,4 @@ def without_lines(text: bytes, numbers: Collection[int]) -> bytes:
 def save(path: Path, text: bytes) -> None:
     """Replace the file as a whole, with the mode and owner that it has; a link stays a link.  Raises OSError."""
     path = path.resolve()
-    status = path.stat()
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), status.st_mode & 0o7777)
-            with contextlib.suppress(PermissionError):  # only root may give a file away
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    replace(path, text, like=path.stat())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dispatcher.destination import DISABLED, Destination
 from dispatcher.listfile import parse_list
 from health.board import Remembered, Verdict, Word
-from sipdispatch.statefile import SETTLE_S, Kept, StateFile, from_text, known, read, to_text, write
+from sipdispatch.statefile import SETTLE_S, Kept, StateFile, from_text, known, read, to_text
 
 DOWN = Remembered(None, Verdict.DOWN)
 DRAINING = Remembered(Word.DRAINING, Verdict.UP)
@@ -66,22 +66,6 @@ def test_a_file_that_cannot_be_used_is_said_and_passed_over(tmp_path: Path, text
     with structlog.testing.capture_logs() as logged:
         assert read(tmp_path / "file") == ()
     assert [entry["log_level"] for entry in logged] == ["warning"]
-
-
-def test_a_file_is_replaced_as_a_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write(path, "one")
-    write(path, "two")
-    assert path.read_text() == "two"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
-
-
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "file").mkdir()
-    with pytest.raises(OSError, match=r"."):
-        write(tmp_path / "file", "one")
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 async def test_changes_that_come_together_are_written_once(
