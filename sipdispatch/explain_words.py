@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, assert_never
 
@@ -18,12 +17,12 @@ from health.board import State, Verdict, Word
 from sip.message import unfold
 from sip.uri import host_port
 from sipdispatch.explain import Account, Candidate, Choice, RouteSeen, Side, Way, destination_of
+from sipdispatch.explain_layout import lay_out
 from sipdispatch.printable import printable
 
 MOST_CANDIDATES: Final = 10
 """Shown to a person; the document has all."""
 
-_WIDTH: Final = 88
 _FOLDED: Final = ("outcome", "note", "Route", "way")
 
 _KEYS: Final[Mapping[Kind, str]] = {
@@ -79,21 +78,7 @@ def as_text(snapshot: Snapshot, account: Account, setting: Setting) -> str:
     if setting.fingerprint is not None:
         lines.append(("secret", f"{setting.fingerprint}, of {setting.secret_path}"))
     lines += [("note", note) for note in setting.notes]
-    return "\n".join(_lay_out(label, words) for label, words in lines)
-
-
-def _lay_out(label: str, words: str) -> str:
-    """A label and what it is about; sentences are folded, what people copy is not."""
-    if label not in _FOLDED:
-        return f"{label:<12}{words}".rstrip()
-    return textwrap.fill(
-        words,
-        width=_WIDTH,
-        initial_indent=f"{label:<12}",
-        subsequent_indent=" " * 12,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return lay_out(lines, _FOLDED)
 
 
 def first_line(account: Account) -> str:
