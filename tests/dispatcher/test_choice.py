@@ -91,7 +91,7 @@ def test_calls_are_counted_for_the_set_that_is_asked() -> None:
     assert choices(here, [request(), request(uri="sip:9@192.0.2.1")]) == [SERVERS[1], SERVERS[0]]
 
 
-def test_the_quicker_of_two_has_the_call() -> None:
+def test_the_quicker_of_two_has_nearly_every_call() -> None:
     snapshot = make_snapshot(*SERVERS[:2], policy=policy(Kind.LATENCY), latency=(0.2, 0.01))
     requests = [request(call_id=str(number)) for number in range(20)]
     assert choices(Node(snapshot), requests) == [SERVERS[1]] * 20

@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -472,6 +473,9 @@ def test_two_nodes_agree_while_somebody_comes_back(key: int, other: list[int], r
 
 LATENCY, CALL_LOAD = Algorithm(Kind.LATENCY), Algorithm(Kind.CALL_LOAD)
 
+MOVED = 0xFF << 56
+"""Of a key that goes to the quicker one of two if any does."""
+
 
 @pytest.mark.parametrize(
     ("latency", "taken"),
@@ -491,17 +495,32 @@ LATENCY, CALL_LOAD = Algorithm(Kind.LATENCY), Algorithm(Kind.CALL_LOAD)
 def test_of_two_the_second_has_the_call_when_it_is_clearly_quicker(latency: tuple[float, ...], taken: int) -> None:
     pool = make_pool(1, weighted(50, 50), KEY, build=coarse)
     key = next(key for key in range(64) if list(candidates(pool, key, everyone_up(2))) == [0, 1])
-    assert choose(pool, LATENCY, key, 0, everyone_up(2), b"", latency) == taken
+    assert choose(pool, LATENCY, MOVED | key, 0, everyone_up(2), b"", latency) == taken
+    assert choose(pool, LATENCY, key, 0, everyone_up(2), b"", latency) == 0, "a part stays with the slower"
     assert choose(pool, LATENCY, key, 0, bytes((UP, DOWN)), b"", latency) == 0
     assert choose(pool, LATENCY, key, 0, bytes((DOWN, UP)), b"", latency) == 1
 
 
-def test_a_slow_server_keeps_the_calls_for_which_it_is_the_better_of_two() -> None:
+def test_a_slow_server_keeps_the_calls_for_which_it_is_the_better_of_two_and_a_part_of_the_others() -> None:
     pool = pool_of(weighted(1, 1, 1, 1))
     latency = (0.3, 0.2, 0.1, 0.05)
-    found = [choose(pool, LATENCY, slot, 0, everyone_up(4), b"", latency) or 0 for slot in range(slots.SLOTS)]
-    # Of the six pairs each is as likely, and the slowest wins none, the next one of them, ...
-    assert shares(found, 4) == pytest.approx([0, 100 / 6, 200 / 6, 300 / 6], abs=1)
+    rng = random.Random(3)
+    keys = [rng.getrandbits(48) << 16 | slot for slot in range(slots.SLOTS)]
+    found = [choose(pool, LATENCY, key, 0, everyone_up(4), b"", latency) or 0 for key in keys]
+    expected = [0.0] * 4
+    for slow, quick in combinations(range(4), 2):  # each pair is as likely
+        kept = latency[quick] / latency[slow] / 2
+        expected[slow] += 100 / 6 * kept
+        expected[quick] += 100 / 6 * (1 - kept)
+    assert shares(found, 4) == pytest.approx(expected, abs=1)
+
+
+def test_of_two_servers_the_slower_is_neither_left_idle_nor_loaded_as_much() -> None:
+    pool = pool_of(weighted(1, 1))
+    rng = random.Random(4)
+    keys = [rng.getrandbits(64) for _ in range(20_000)]
+    found = [choose(pool, LATENCY, key, 0, everyone_up(2), b"", (0.012, 0.004)) or 0 for key in keys]
+    assert shares(found, 2) == pytest.approx([100 / 6, 500 / 6], abs=1)
 
 
 def test_a_last_resort_takes_nothing_for_being_quick() -> None:
