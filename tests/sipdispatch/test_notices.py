@@ -106,6 +106,16 @@ async def test_a_url_in_a_file_and_a_signature(web: HttpServer, web_port: int, t
     assert json.loads(web.requests[0].body)["text"]["content"] == MESSAGE.text
 
 
+async def test_a_key_in_a_header_field_is_not_told_though_the_server_repeats_it(
+    web: HttpServer, web_port: int, tmp_path: Path
+) -> None:
+    headers = a_file(tmp_path / "headers", "Authorization: Bearer s3cr3tt0k3n\n")
+    web.answers = ["403 Forbidden\r\n\r\nno such token: Bearer s3cr3tt0k3n"]
+    assert await send(Notify(url=hook_url(web_port), headers_file=headers)) == bad(
+        "403 Forbidden: no such token: Bearer ***"
+    )
+
+
 @pytest.mark.parametrize(
     ("answers", "delivery"),
     [
