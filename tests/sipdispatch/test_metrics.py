@@ -36,8 +36,9 @@ from sipdispatch.metrics import (
 from sipdispatch.metrics_text import Format, choose_format, pieces
 from tests.peers import need
 from tests.sipdispatch.fake_operations import EMPTY, destination, with_destinations, with_these
+from tests.sipdispatch.manual import blocks, page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = page("metrics")
 UGLY = 'sip:a"b\\c@10.0.0.9'
 MIXED = with_these(
     destination(1, attributes={"duid": 'x"\\y'}, weight=None),
@@ -293,7 +294,7 @@ def test_promtool_finds_nothing_wrong_with_the_names() -> None:
 
 @pytest.mark.peers
 def test_promtool_understands_the_examples_of_the_manual(tmp_path: Path) -> None:
-    queries = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    queries = [query for _, query in blocks(PAGE, "promql")]
     assert len(queries) > 3
     rules = [{"record": f"example:{number}", "expr": query} for number, query in enumerate(queries)]
     path = tmp_path / "rules.json"
