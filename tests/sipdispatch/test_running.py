@@ -13,7 +13,6 @@ import trio
 from dispatcher.listener import Listener
 from dispatcher.selection import sketch
 from dispatcher.service import Service
-from dispatcher.slots import TABLE_SIZE
 from health.board import State, Verdict, Word
 from sip.message import Message
 from sipdispatch import proxy
@@ -24,16 +23,7 @@ from sipdispatch.running import shares_of
 from tests.dispatcher.world import KEY, SERVER_A, SERVER_B, destination, reply_to, request
 from tests.peers.ports import free_port
 
-
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 @attrs.define

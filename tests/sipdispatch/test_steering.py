@@ -13,7 +13,6 @@ import trio
 
 from dispatcher.listener import Listener
 from dispatcher.service import Service
-from dispatcher.slots import TABLE_SIZE
 from health.board import NEW_WORK
 from sipdispatch import proxy, steering
 from sipdispatch.config import Config, Control, Flags, Health, Sections
@@ -29,15 +28,7 @@ LIST = """# ours
 """
 
 
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 @attrs.define

@@ -16,7 +16,6 @@ from dispatcher.recent import LIFETIME
 from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
 from dispatcher.selection import FULL_SHARE
-from dispatcher.slots import TABLE_SIZE
 from dispatcher.snapshot import Policy, Snapshot
 from health.board import NEW_WORK, Board, Change, Word
 from health.monitor import HOLD_S
@@ -30,15 +29,7 @@ VIP = Listener("udp", ("192.0.2.1", 5060))
 TWO = "1 sip:192.0.2.11 0 0\n1 sip:192.0.2.12 0 0\n"
 
 
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 @attrs.define
