@@ -203,13 +203,14 @@ class Monitor:
     def refused(self, number: int, now: float) -> None:
         """The network says of a request (ICMP) that it cannot reach this target, and quotes what we sent.
 
-        It is down at once.  The probes bring it back; without probes it is held down for HOLD_S after the last refusal.
+        It is down at once.  The probes bring it back, those of a disabled one when it is enabled again; what is never
+        probed is held down for HOLD_S after the last refusal.
         """
         watched = self._watched.get(number)
         if watched is None:
             return
         down = watched.trend.verdict is Verdict.DOWN
-        if watched.probed:
+        if watched.target.probed:
             if not down:
                 watched.fast_until = now + FAST_FOR_S
             self._say_verdict(watched, DOWN, "refused a request (ICMP)", now)

@@ -60,8 +60,19 @@ def test_a_word_leaves_the_verdict_alone() -> None:
     assert made.standing().state == State(Word.DISABLED, Verdict.DOWN)
 
 
-def test_a_refusal_of_what_is_disabled_is_held_like_one_without_probes() -> None:
+def test_what_is_disabled_and_refuses_the_end_of_its_calls_is_down_once_until_probes_say_otherwise() -> None:
     made, _ = world(target(listed=State(Word.DISABLED)))
+    for _ in range(10):
+        made.monitor.refused(1, made.now)
+        made.run(HOLD_S + 0.1)
+    assert made.told() == [(1, "up", "down", "refused a request (ICMP)")]
+    made.monitor.set_word(1, Word.ENABLED, "operator: enable", made.now)
+    made.run(2.0)
+    assert made.standing().state == State(Word.ENABLED, Verdict.UP)
+
+
+def test_a_refusal_of_what_is_disabled_and_never_probed_is_held() -> None:
+    made, _ = world(target(listed=State(Word.DISABLED), probed=False))
     made.monitor.refused(1, made.now)
     assert made.standing().state == State(Word.DISABLED, Verdict.DOWN)
     made.run(HOLD_S + 0.1)
