@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from dispatcher.watch import Signature
 from sipdispatch.whole_file import replace
 
 
@@ -18,11 +19,17 @@ def with_line(text: bytes, line: str) -> bytes:
 
 def without_lines(text: bytes, numbers: Collection[int]) -> bytes:
     """The list without these lines, which count from 1; comments in lines of their own stay."""
-    lines = text.splitlines(keepends=True)
+    *ended, last = text.split(b"\n")  # as the reader does: a carriage return in a comment ends no line
+    lines = [*(line + b"\n" for line in ended), last]
     return b"".join(line for number, line in enumerate(lines, 1) if number not in numbers)
 
 
-def save(path: Path, text: bytes) -> None:
-    """Replace the file as a whole, with the mode and owner that it has; a link stays a link.  Raises OSError."""
+def save(path: Path, text: bytes) -> Signature:
+    """Replace the file as a whole, with its owner, mode and attributes; a link stays a link.  The file's new state.
+
+    The file is the old one or the new one, whatever happens.  Raises OSError, and the file is the old one: also when
+    the new one cannot be given to the owner of the old, which nobody but root can.
+    """
     path = path.resolve()
-    replace(path, text, like=path.stat())
+    status = replace(path, text, like=path.stat())
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -40,12 +40,13 @@ from sipdispatch.control_path import default_control_path
 from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError, Fault
+from sipdispatch.listread import read_list
 from sipdispatch.load import load
 from sipdispatch.notifiers import run_notifiers
 from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
 from sipdispatch.steering import Steering
-from sipdispatch.upkeep import Upkeep, read_list, tell
+from sipdispatch.upkeep import Upkeep, tell
 from sipdispatch.version import packet_path, version_number
 
 SWITCH_INTERVAL_S = 0.0005
@@ -106,6 +107,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             nursery.start_soon(next_hops.keep_fresh)
             nursery.start_soon(upkeep.follow_board)
             nursery.start_soon(states.keep)
+            states.changed()  # so that a disk that takes nothing is said now, and not when the first server is down
             await nursery.start(upkeep.vitals.serve)
             service = upkeep.service = Service(
                 listeners,
@@ -196,7 +198,7 @@ class _Audience:
     def changed(self, change: Change, destination: Destination) -> None:
         self.running.changed(change, destination)
         if self.states is not None:
-            self.states.changed()
+            self.states.changed(at_once=change.what == "word")
 
     def removed(self, number: int, destination: Destination) -> None:
         self.running.removed(number, destination)
@@ -250,8 +252,10 @@ class _Changes:
 
     async def files(self, changed: tuple[Path, ...]) -> None:
         """What the watcher has seen."""
+        path = self.config.proxy.list_path
         await self.follow(
-            the_list=self.config.proxy.list_path in changed, the_configuration=self.config.path in changed
+            the_list=path in changed and signature(path) != self.upkeep.saved,
+            the_configuration=self.config.path in changed,
         )
 
     async def follow(self, *, the_list: bool = True, the_configuration: bool = True) -> None:

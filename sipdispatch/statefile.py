@@ -6,6 +6,7 @@ What cannot be read or written costs no call: it is said once, and the proxy goe
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +19,15 @@ from dispatcher.assemble import state_of
 from dispatcher.destination import Destination
 from health.board import Remembered, Verdict, Word
 from sip.uri import host_port
+from sipdispatch.unwritten import remedy_of
 from sipdispatch.whole_file import replace
 
 NAME: Final = "liveness.json"
 VERSION: Final = 1
 SETTLE_S: Final = 1.0
 """How long a change waits for others: a rack that dies is written once."""
+RETRY_S: Final = 10.0
+"""Between two tries to write what could not be written."""
 MOST_BYTES: Final = 16 << 20
 """Of a file that is read; one destination takes about 150."""
 
@@ -131,20 +135,24 @@ class StateFile:
     def __init__(self, path: Path, gather: Callable[[], Iterable[Kept]]) -> None:
         self._path = path
         self._gather = gather
-        self._changed = trio.Event()
+        self._changed, self._at_once = trio.Event(), trio.Event()
         self._failing = False
         self._written: str | None = None
 
-    def changed(self) -> None:
-        """Something that belongs into the file may be another now."""
+    def changed(self, *, at_once: bool = False) -> None:
+        """Something that belongs into the file may be another now; `at_once` for what the probes cannot find again."""
         self._changed.set()
+        if at_once:
+            self._at_once.set()
 
     async def keep(self) -> None:
         """Write soon after each change; never returns.  The last change of a process is for `write_last`."""
         while True:
-            await self._changed.wait()
-            await trio.sleep(SETTLE_S)
-            self._changed = trio.Event()
+            with trio.move_on_after(RETRY_S if self._failing else math.inf):
+                await self._changed.wait()
+            with trio.move_on_after(SETTLE_S):
+                await self._at_once.wait()
+            self._changed, self._at_once = trio.Event(), trio.Event()
             await self._write()
 
     async def write_last(self) -> None:
@@ -162,6 +170,7 @@ class StateFile:
                     "words and verdicts cannot be written: a restart would forget them",
                     path=str(self._path),
                     reason=reason,
+                    hint=f"{remedy_of(error, self._path)}; it is tried again every {RETRY_S:.0f} s",
                 )
             self._failing = True
             return

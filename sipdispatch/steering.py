@@ -27,10 +27,10 @@ from sipdispatch.control_naming import ALL, is_entry, spelling
 from sipdispatch.errors import CommandError
 from sipdispatch.facts import ProxyFacts
 from sipdispatch.happening import Happening
-from sipdispatch.listedit import save as save_list
 from sipdispatch.listedit import with_line, without_lines
 from sipdispatch.operations import OperationError, ReloadReport
 from sipdispatch.running import Running
+from sipdispatch.unwritten import remedy_of
 from sipdispatch.upkeep import Upkeep
 
 QUIET_S: Final = 2.0
@@ -55,7 +55,6 @@ class Steering:
     names: NextHops
     nursery: trio.Nursery
     list_path: Path
-    _saving: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     # What can be told
 
@@ -164,7 +163,10 @@ class Steering:
         entry = _one_entry(line)
 
         def with_entry(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-            if any(entry.key == own.key for own in entries):
+            own = next((each for each in entries if each.key == entry.key), None)
+            if own is not None and save and all(entry.key != each.key for each in self.upkeep.listed):
+                return tuple(entry if each is own else each for each in entries)  # it was added before, for now
+            if own is not None:
                 raise OperationError(
                     f"{entry.uri} is in set {entry.set_id} already",
                     line,
@@ -172,45 +174,33 @@ class Steering:
                 )
             return (*entries, entry)
 
-        if save:
-            with_entry(self.upkeep.entries)
-            return await self._save(lambda text: with_line(text, line), by)
-        return await self.upkeep.change(with_entry, self.nursery, by=by)
+        return await self._change(with_entry, (lambda text: with_line(text, line)) if save else None, by)
 
     async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:
         """Take a destination out; without `save` until the list is read again."""
         if name == ALL:
             raise OperationError("a set is not emptied", f"set {set_id}", "name one destination, or drain them all")
         keys = self._lines(set_id, name)
-        if save:
-            return await self._save(lambda text: _without(text, keys), by)
-        return await self.upkeep.change(
-            lambda entries: tuple(entry for entry in entries if entry.key not in keys), self.nursery, by=by
-        )
 
-    async def _save(self, edit: Callable[[bytes], bytes], by: str) -> ReloadReport:
-        """Change the file, if it is a list before and after, and read it again; two at once would lose one's line."""
+        def rest(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            return tuple(entry for entry in entries if entry.key not in keys)
 
-        def rewrite() -> None:
-            edited = edit(self.list_path.read_bytes())
-            _, problems = parse_list(edited, str(self.list_path))
-            for problem in problems:
-                if problem.severity == "error":
-                    raise OperationError(
-                        problem.message, f"{problem.path}:{problem.line}:{problem.column}", problem.hint
-                    )
-            save_list(self.list_path, edited)
+        return await self._change(rest, (lambda text: _without(text, keys)) if save else None, by)
 
-        async with self._saving:
-            try:
-                await trio.to_thread.run_sync(rewrite)
-            except OSError as error:
-                raise OperationError(
-                    f"the list cannot be changed: {error.strerror}",
-                    str(self.list_path),
-                    "leave out --save, or let us write",
-                ) from error
-            return await self.upkeep.reload(self.nursery, by=by)
+    async def _change(
+        self,
+        edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]],
+        save: Callable[[bytes], bytes] | None,
+        by: str,
+    ) -> ReloadReport:
+        try:
+            return await self.upkeep.change(edit, self.nursery, save=save, by=by)
+        except OSError as error:
+            raise OperationError(
+                f"the list cannot be saved, and nothing is changed: {error.strerror}",
+                str(self.list_path),
+                f"leave --save out, or {remedy_of(error, self.list_path.resolve())}",
+            ) from error
 
     # Who is meant
 

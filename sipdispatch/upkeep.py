@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from pathlib import Path
 from typing import Protocol
 
 import attrs
@@ -22,7 +20,6 @@ from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with
 from dispatcher.destination import Destination, Entry
 from dispatcher.listdiff import ListDiff, diff_lists
 from dispatcher.listener import Listener
-from dispatcher.listfile import parse_list
 from dispatcher.names import FAMILIES
 from dispatcher.problem import Problem, refuses
 from dispatcher.recent import LIFETIME, target_ids
@@ -30,14 +27,16 @@ from dispatcher.refresh import ListNames
 from dispatcher.selection import Pool
 from dispatcher.service import Service
 from dispatcher.slotbuild import make_pool_apart
-from dispatcher.slots import MOST_DESTINATIONS
 from dispatcher.snapshot import Policy, Snapshot
+from dispatcher.watch import Signature
 from health.board import Change, Remembered, Verdict
 from health.service import Service as Vitals
 from health.target import Target
 from sip.uri import host_port
+from sipdispatch import listedit
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
+from sipdispatch.listread import check_list, read_list
 from sipdispatch.operations import ReloadReport
 from sipdispatch.preflight import find_misfits
 from sipdispatch.statefile import USUAL, Kept, known
@@ -96,6 +95,9 @@ class Upkeep:
         self._listeners = tuple(listeners)
         self._names = names
         self._entries: tuple[Entry, ...] = ()
+        self._listed: tuple[Entry, ...] = ()
+        self.saved: Signature | None = None
+        """Of the file as we have written it last: who watches it need not read it again."""
         self._fingerprint = ""
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}
@@ -120,13 +122,20 @@ class Upkeep:
         return self._entries
 
     @property
+    def listed(self) -> tuple[Entry, ...]:
+        """The list as it stands in the file, when it was read or written last."""
+        return self._listed
+
+    @property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits by which two nodes can tell that they have the same list in force."""
         return self._fingerprint
 
     async def follow_list(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> None:
         """Use this list from now on: returns when its first snapshot is in force, then follows its names."""
-        if self._following is not None:
+        if self._following is None:
+            self._listed = entries
+        else:
             self._following.cancel()
         self._entries = entries
         self._following = await nursery.start(self._follow)
@@ -165,18 +174,60 @@ class Upkeep:
             if entries is None:
                 errors = [str(problem) for problem in problems if problem.severity == "error"]
                 return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
-            return await self._take_over(entries, problems, nursery, by=by)
+            report = await self._take_over(entries, problems, nursery, by=by)
+            if report.done:
+                self._listed = entries
+            return report
 
     async def change(
-        self, edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]], nursery: trio.Nursery, *, by: str = ""
+        self,
+        edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]],
+        nursery: trio.Nursery,
+        *,
+        save: Callable[[bytes], bytes] | None = None,
+        by: str = "",
     ) -> ReloadReport:
-        """Use what `edit` makes of the list in force until the file is read again; what it raises changes nothing."""
+        """Use what `edit` makes of the list in force until the file is read again; what it raises changes nothing.
+
+        With `save`, which makes the same change in its text, the file is changed too.  What was changed before without
+        it stays in force; unless somebody else has edited the file since it was read, who wants all of it in force.
+        Raises OSError when the file cannot be read or written; nothing is changed then, as when the list is refused.
+        """
         async with self._reloading:
             entries = edit(self._entries)
-            asked = self._compare(entries, ())
+            asked = self._compare(entries, self._misfits(entries))
+            if save is not None and not refuses(asked.problems):
+                asked, entries = await self._save(save, entries)
             if refuses(asked.problems):  # that is an answer to who has asked; the file may be as good as it was
                 return attrs.evolve(asked, dry_run=False, destinations=self._count())
-            return await self._take_over(entries, (), nursery, by=by)
+            return await self._take_over(entries, tuple(asked.problems), nursery, by=by)
+
+    def _misfits(self, entries: tuple[Entry, ...]) -> tuple[Problem, ...]:
+        """What keeps those of the entries that are new from being used by this proxy; they stand in no line yet."""
+        known = {entry.key for entry in self._entries}
+        found = find_misfits(self._settings, [entry for entry in entries if entry.key not in known]).lines
+        return tuple(attrs.evolve(problem, line=0, column=0) for problem in found if problem.severity == "error")
+
+    async def _save(
+        self, edit: Callable[[bytes], bytes], entries: tuple[Entry, ...]
+    ) -> tuple[ReloadReport, tuple[Entry, ...]]:
+        """Edit the file, unless the report has an error; its problems are the new ones.  And what is to be in force."""
+        path = self._settings.list_path
+        text = await trio.to_thread.run_sync(path.read_bytes)
+        edited = edit(text)
+        before, known = await trio.to_thread.run_sync(check_list, text, self._settings)
+        listed, problems = await trio.to_thread.run_sync(check_list, edited, self._settings)
+        if listed is not None:
+            told = {(problem.message, problem.hint) for problem in known}
+            problems = tuple(problem for problem in problems if (problem.message, problem.hint) not in told)
+        asked = self._compare(listed, problems)
+        if listed is not None and not refuses(asked.problems):
+            if edited != text:
+                self.saved = await trio.to_thread.run_sync(listedit.save, path, edited)
+            if before != self._listed:
+                entries = listed
+            self._listed = listed
+        return asked, entries
 
     def _compare(self, entries: tuple[Entry, ...] | None, problems: tuple[Problem, ...]) -> ReloadReport:
         """What taking a list over would change, and whether it could be; None has errors among its problems."""
@@ -426,49 +477,8 @@ def fingerprint_of(entries: Iterable[Entry]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
 
 
-async def read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
-    """The entries of a list, None when something is wrong with it, and all its problems; read in a thread."""
-    return await trio.to_thread.run_sync(_read_list, path, settings)
-
-
-def _read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        hint = "name a readable file with list in [proxy] or with --list"
-        message = f"the list cannot be read: {error.strerror}"
-        return None, (Problem(str(path), 0, 0, severity="error", message=message, hint=hint),)
-    entries, problems = parse_list(text, str(path))
-    misfits = find_misfits(settings, entries)
-    problems += misfits.lines
-    problems += tuple(
-        Problem(str(path), 0, 0, severity="warning", message=finding.message, hint=finding.hint)
-        for finding in misfits.settings
-    )
-    problems += _too_many(entries, str(path))
-    if any(problem.severity == "error" for problem in problems):
-        return None, problems
-    return entries, problems
-
-
 def _sets(entries: Iterable[Entry]) -> set[int]:
     return {entry.set_id for entry in entries}
-
-
-def _too_many(entries: Sequence[Entry], path: str) -> tuple[Problem, ...]:
-    """Sets that have more destinations than a slot table can name."""
-    return tuple(
-        Problem(
-            path,
-            0,
-            0,
-            severity="error",
-            message=f"set {set_id} has {count} destinations; {MOST_DESTINATIONS} is the most",
-            hint="divide it into several sets",
-        )
-        for set_id, count in sorted(Counter(entry.set_id for entry in entries).items())
-        if count > MOST_DESTINATIONS
-    )
 
 
 def tell(problems: Sequence[Problem]) -> None:

@@ -67,7 +67,8 @@ def test_a_server_is_drained_under_load_and_comes_back(tmp_path: Path) -> None:
     ended_at = max(call.ended_at for call in over)
     print(
         f"{count} calls, {len(over)} at the server when it began to drain; {dict(within)} came to it after that; "
-        f"told {drained_at - ended_at:.2f} s after the last message, {drained_at - begun_at:.2f} s after the word: {said}"
+        f"told {drained_at - ended_at:.2f} s after the last message, "
+        f"{drained_at - begun_at:.2f} s after the word: {said}"
     )
     assert QUIET_S - SLACK_SECONDS < drained_at - ended_at < QUIET_S + LATE_SECONDS
     assert f"{uri} in set 1: draining, takes no new work\ndrained after " in said

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dispatcher.destination import DISABLED, Destination
 from dispatcher.listfile import parse_list
 from health.board import Remembered, Verdict, Word
+from sipdispatch import statefile
 from sipdispatch.statefile import SETTLE_S, Kept, StateFile, from_text, known, read, to_text
 
 DOWN = Remembered(None, Verdict.DOWN)
@@ -87,6 +88,48 @@ async def test_changes_that_come_together_are_written_once(
         await trio.sleep(2 * SETTLE_S)
         nursery.cancel_scope.cancel()
     assert asked == 1
+
+
+async def until_written(path: Path, kept: Kept) -> None:
+    with trio.fail_after(5):
+        while read(path) != (kept,):  # noqa: ASYNC110 - it has no event
+            await trio.sleep(0.01)
+
+
+async def test_what_an_operator_has_said_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statefile, "SETTLE_S", 60.0)
+    kept = Kept.of(destination(), DRAINING)
+    state = StateFile(tmp_path / "file", lambda: [kept])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(state.keep)
+        state.changed()
+        state.changed(at_once=True)
+        await until_written(tmp_path / "file", kept)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_could_not_be_written_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statefile, "SETTLE_S", 0.01)
+    monkeypatch.setattr(statefile, "RETRY_S", 0.05)
+    folder = tmp_path / "folder"
+    kept = Kept.of(destination(), DOWN)
+    state = StateFile(folder / "file", lambda: [kept])
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(state.keep)
+            state.changed()
+            with trio.fail_after(5):
+                while not logged:  # noqa: ASYNC110 - it has no event
+                    await trio.sleep(0.01)
+            folder.mkdir()
+            await until_written(folder / "file", kept)
+            await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+    assert [entry["event"].partition(":")[0] for entry in logged] == [
+        "words and verdicts cannot be written",
+        "words and verdicts are written again",
+    ]
+    assert logged[0]["hint"].startswith(f"make the folder: mkdir -p {folder}; it is tried again every ")
 
 
 async def test_a_full_disk_is_said_once_and_its_end_too(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import trio
 
 from dispatcher.listener import Listener
 from dispatcher.service import Service
+from dispatcher.watch import INTERVAL_S
 from health.board import NEW_WORK
 from sipdispatch import proxy, steering
 from sipdispatch.config import Config, Control, Flags, Health, Sections
 from sipdispatch.errors import CommandError
-from sipdispatch.listedit import with_line, without_lines
 from sipdispatch.load import load
 from tests.dispatcher.world import request
 
@@ -62,11 +62,11 @@ class Stage:
             await trio.sleep(0.01)
 
 
-def configuration(folder: Path, control: Control) -> Config:
+def configuration(folder: Path, control: Control, set_id: int = 1) -> Config:
     (folder / "dispatcher.list").write_text(LIST)
     path = folder / "sipdispatch.toml"
     path.write_text(f'[proxy]\nlisten = "127.0.0.1:9"\nstate_dir = "{folder}"\nlist = "dispatcher.list"\n')
-    loaded = load(path, Flags(set_id=1))
+    loaded = load(path, Flags(set_id=set_id))
     assert isinstance(loaded, Config), loaded
     return attrs.evolve(
         loaded,
@@ -76,11 +76,11 @@ def configuration(folder: Path, control: Control) -> Config:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
+async def staged(folder: Path, *, set_id: int = 1) -> AsyncIterator[Stage]:
     path = folder / "run" / "control.sock"
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            service: Service = await nursery.start(proxy.serve, configuration(folder, Control(socket=path)))
+            service: Service = await nursery.start(proxy.serve, configuration(folder, Control(socket=path), set_id))
             async with await trio.open_unix_socket(str(path)) as stream:
                 yield Stage(service, stream, folder / "dispatcher.list")
             nursery.cancel_scope.cancel()
@@ -199,7 +199,68 @@ async def test_a_file_that_is_wrong_or_cannot_be_written_stays_as_it_is(tmp_path
         assert refused["where"].endswith("dispatcher.list:1:3")
         assert stage.list_file.read_text() == "1 nonsense://x\n"
         stage.list_file.unlink()
-        assert "cannot be changed" in (await stage.ask("dispatcher.remove", group=1, address=ONE, save=True))["what"]
+        failed = await stage.ask("dispatcher.remove", group=1, address=ONE, save=True)
+        assert failed["what"] == "the list cannot be saved, and nothing is changed: No such file or directory"
+        assert failed["to_do"] == f"leave --save out, or see where it is: ls -la {tmp_path}"
+        await stage.until_takers(ONE, OTHER)
+
+
+async def test_what_was_changed_for_now_stays_so_when_something_else_is_saved(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:127.0.0.69", 0, 0, "weight=5")
+        await stage.ask("dispatcher.remove", 1, ONE)
+        with structlog.testing.capture_logs() as logged:
+            added = await stage.ask(
+                "dispatcher.add", group=1, address="sip:127.0.0.70", attrs="weight=5", save=True, report=True
+            )
+            assert (added["added"], added["removed"]) == (["1 sip:127.0.0.70"], [])
+            assert stage.list_file.read_text() == f"{LIST}1 sip:127.0.0.70 0 0 weight=5\n"
+            await trio.sleep(2.5 * INTERVAL_S)  # the watcher has seen the file
+            await stage.until_takers(OTHER, "sip:127.0.0.69", "sip:127.0.0.70")
+        assert [entry["change"] for entry in logged if entry["event"] == "the list was reloaded"] == [
+            f"1 added ({(await stage.ask('dispatcher.history'))['events'][-1]['cause'].partition('(')[2]}"
+        ]
+        again = await stage.ask(
+            "dispatcher.add", group=1, address="sip:127.0.0.69", attrs="weight=7", save=True, report=True
+        )
+        assert again["changed"] == ["1 sip:127.0.0.69: weight 5 -> 7"], "what was for now can be made for good"
+        assert stage.list_file.read_text().endswith("\n1 sip:127.0.0.69 0 0 weight=7\n")
+        assert (await stage.ask("dispatcher.reload", report=True))["added"] == [f"1 {ONE}"]
+
+
+async def test_who_has_edited_the_file_before_a_save_gets_all_of_it(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:127.0.0.69", 0, 0, "weight=5")
+        stage.list_file.write_text(LIST.replace("weight=1", "weight=2"))
+        report = await stage.ask(
+            "dispatcher.add", group=1, address="sip:127.0.0.70", attrs="weight=5", save=True, report=True
+        )
+        assert report["added"] == ["1 sip:127.0.0.70"]
+        assert report["removed"] == ["1 sip:127.0.0.69"]
+        assert report["changed"] == ["1 sip:127.0.0.68: weight 1 -> 2"]
+
+
+@pytest.mark.parametrize("save", [False, True])
+@pytest.mark.parametrize(
+    ("method", "asked", "what"),
+    [
+        ("add", {"group": 1, "address": "sip:127.0.0.70:5061;transport=tcp"}, "transport tcp is not available"),
+        (
+            "add",
+            {"group": 1, "address": "sip:127.0.0.70", "attrs": "socket=udp:127.0.0.1:7777"},
+            "is not in listen: ",
+        ),
+        ("remove", {"group": 2, "address": ONE}, "set 2 is in use and has no destination any more"),
+    ],
+)
+async def test_what_is_refused_is_not_written_either(
+    tmp_path: Path, method: str, asked: dict[str, Any], what: str, *, save: bool
+) -> None:
+    async with staged(tmp_path, set_id=2) as stage:
+        told = await stage.ask(f"dispatcher.{method}", **asked, save=save)
+        assert what in told["what"], told
+        assert stage.list_file.read_text() == LIST
+        assert len(stage.service.snapshot.destinations) == 3
 
 
 async def test_of_a_dry_run_and_of_what_cannot_be_removed_only_who_asked_hears(tmp_path: Path) -> None:
@@ -297,10 +358,3 @@ async def test_a_control_socket_that_was_asked_for_must_be_had_the_usual_one_nee
             await nursery.start(proxy.serve, configuration(tmp_path, Control()))
             nursery.cancel_scope.cancel()
     assert any(entry["event"] == "there is no control socket" for entry in logged)
-
-
-def test_lines_are_put_in_and_taken_out_as_the_others_end() -> None:
-    assert with_line(b"1 sip:a\r\n", " 1 sip:b ") == b"1 sip:a\r\n1 sip:b\r\n"
-    assert with_line(b"1 sip:a", "1 sip:b") == b"1 sip:a\n1 sip:b\n"
-    assert with_line(b"", "1 sip:b") == b"1 sip:b\n"
-    assert without_lines(b"# a\n1 sip:a\n# b\n1 sip:b\n", {2}) == b"# a\n# b\n1 sip:b\n"

@@ -22,7 +22,8 @@ from health.monitor import HOLD_S
 from sipdispatch import statefile
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
-from sipdispatch.upkeep import LOOK_S, PUBLISH_S, Audience, Upkeep, read_list
+from sipdispatch.listread import read_list
+from sipdispatch.upkeep import LOOK_S, PUBLISH_S, Audience, Upkeep
 from tests.dispatcher.world import KEY
 
 VIP = Listener("udp", ("192.0.2.1", 5060))
@@ -375,7 +376,7 @@ async def test_reloads_at_the_same_time_come_one_after_the_other(tmp_path: Path)
 
 
 async def test_a_set_larger_than_a_slot_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipdispatch.upkeep.MOST_DESTINATIONS", 2)
+    monkeypatch.setattr("sipdispatch.listread.MOST_DESTINATIONS", 2)
     async with keeping(tmp_path) as kept:
         with structlog.testing.capture_logs() as logged:
             assert not await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from sipdispatch.listedit import save
 from sipdispatch.whole_file import read_regular, replace
 
 
@@ -36,13 +35,3 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"."):
         replace(tmp_path / "file", b"one")
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_list_that_is_saved_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
-    (tmp_path / "list").write_bytes(b"old")
-    (tmp_path / "list").chmod(0o640)
-    (tmp_path / "link").symlink_to("list")
-    save(tmp_path / "link", b"new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "list").read_bytes() == b"new"
-    assert (tmp_path / "list").stat().st_mode & 0o777 == 0o640
