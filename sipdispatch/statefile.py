@@ -32,7 +32,7 @@ MOST_BYTES: Final = 16 << 20
 """Of a file that is read; one destination takes about 150."""
 
 USUAL: Final = Remembered()
-"""What need not be remembered."""
+"""What need not be remembered of a destination that begins so."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Kept:
 
 
 def to_text(kept: Iterable[Kept]) -> str:
-    """The file, one destination a line; those about whom there is nothing to remember are left out."""
+    """The file, one destination a line."""
     lines = [
         json.dumps(
             {
@@ -78,7 +78,6 @@ def to_text(kept: Iterable[Kept]) -> str:
             ensure_ascii=False,
         )
         for each in kept
-        if each.remembered != USUAL
     ]
     return f'{{"version": {VERSION}, "destinations": [\n' + ",\n".join(lines) + "\n]}\n"
 

@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from dispatcher.algorithm import Kind
-from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_states
+from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_states
 from dispatcher.destination import Destination, Entry
 from dispatcher.listdiff import ListDiff, diff_lists
 from dispatcher.listener import Listener
@@ -286,9 +286,13 @@ class Upkeep:
             (
                 Kept.of(destinations[number], item)
                 for number, item in remembered.items()
-                if item != USUAL and number in destinations
+                if number in destinations and (item != USUAL or self._begins_down(destinations[number]))
             ),
         )
+
+    def _begins_down(self, destination: Destination) -> bool:
+        """Whether it would wait for proof if it were new: then that it is up is worth remembering."""
+        return self._health.start == "down" or state_of(destination).verdict is Verdict.DOWN
 
     async def follow_board(self) -> None:
         """Let those who choose know what is known of the destinations; never returns.

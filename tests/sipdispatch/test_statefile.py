@@ -29,8 +29,7 @@ def test_what_is_written_is_read_again() -> None:
     assert from_text(to_text(kept)) == kept
 
 
-def test_the_usual_is_not_written() -> None:
-    assert to_text([Kept.of(destination(), Remembered())]) == to_text([])
+def test_nothing_can_be_written_and_read_too() -> None:
     assert from_text(to_text([])) == ()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import pytest
@@ -17,8 +18,9 @@ from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
 from dispatcher.selection import FULL_SHARE
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK, Board, Change, Word
+from health.board import NEW_WORK, Board, Change, Verdict, Word
 from health.monitor import HOLD_S
+from health.verdict import Trend
 from sipdispatch import statefile
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
@@ -407,6 +409,25 @@ async def test_a_word_waits_for_a_name_that_the_dns_tells_late(
         assert second.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"], "it was gone for a while"
         await second.change(TWO)
         assert tuple(second.upkeep.kept()) == ()
+
+
+@pytest.mark.parametrize(("start", "flags"), [("down", 0), ("up", 1)])
+async def test_who_was_up_need_not_prove_it_again_after_a_restart(
+    tmp_path: Path, start: Literal["up", "down"], flags: int
+) -> None:
+    text, health = f"1 sip:192.0.2.11 {flags} 0\n1 sip:192.0.2.12 {flags} 0\n", Health(start=start)
+    async with keeping(tmp_path, text, health=health) as first:
+        assert first.takers() == []
+        number = first.snapshot.numbers[0]
+        first.upkeep.vitals._monitor._watched[number].trend = Trend(Verdict.UP)  # as after `rise` good probes
+        left = statefile.from_text(statefile.to_text(first.upkeep.kept()))
+    async with keeping(tmp_path, text, health=health, left=left) as second:
+        assert second.takers() == ["sip:192.0.2.11"]
+
+
+async def test_the_usual_is_not_worth_remembering(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        assert tuple(kept.upkeep.kept()) == ()
 
 
 async def test_who_stops_before_the_first_snapshot_forgets_nothing(tmp_path: Path) -> None:
