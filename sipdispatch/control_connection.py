@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -55,8 +55,25 @@ class Limits:
     """For a client to take a piece of its answer, CHUNK_BYTES long."""
     idle: float = 10.0
     """After this time without a request, or without reading what it follows, a client makes room for a new one."""
+    request_bytes: int = 8 << 20
+    """Of requests that have no end yet, of all clients together."""
     watch: float = 1.0
     """Between two looks whether a client that waits is still there."""
+
+
+TOO_MANY: Final = 503
+"""The code of the error for a client, or a request, that finds no room."""
+
+_CROWDED: Final = Document(
+    (
+        refuse(
+            TOO_MANY,
+            "Too Many Clients",
+            "there is no room for so long a request: other clients have begun long ones",
+            "try again; see who they are: ss -xp",
+        ),
+    )
+)
 
 
 @lru_cache(maxsize=256)
@@ -68,9 +85,20 @@ def event_line(happening: Happening) -> bytes:
 class Connection:
     """One client, whose socket is closed when `run` returns.  `by` says who it is, for the log and the history."""
 
-    def __init__(self, stream: trio.SocketStream, operations: Operations, *, by: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        operations: Operations,
+        *,
+        by: str,
+        limits: Limits,
+        on_kept: Callable[[], object] = lambda: None,
+    ) -> None:
         self._stream = stream
         self._limits = limits
+        self._lines = Lines()
+        self._on_kept = on_kept
+        self._crowded = False
         self._asking = Asking(operations=operations, by=by, follow=self._follow)
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -91,6 +119,16 @@ class Connection:
     def idle_since(self) -> float:
         """Since when nobody would miss it; infinity while it is of use."""
         return self._idle_since if self._following is None else self._stalled_since
+
+    @property
+    def kept(self) -> int:
+        """Bytes of a request that has no end yet; when there are some, `on_kept` is called after each piece of it."""
+        return self._lines.waiting
+
+    def drop_request(self) -> None:
+        """Keep nothing of that request; the client is told with its next piece, or its end."""
+        self._lines.drop()
+        self._crowded = True
 
     def leave(self) -> None:
         """End soon: at once, or when what its client asks to be changed has been changed."""
@@ -123,7 +161,7 @@ class Connection:
     # Requests
 
     async def _answer_all(self) -> None:
-        lines = Lines()
+        lines = self._lines
         while True:
             self._idle_since = trio.current_time()
             try:
@@ -131,11 +169,16 @@ class Connection:
             except trio.BrokenResourceError:
                 chunk = b""
             self._idle_since = math.inf
+            if self._crowded:
+                self._crowded = False
+                await self._answer(_CROWDED)
             for line in lines.receive(chunk) if chunk else lines.finish():
                 await self._answer(read(line))
                 await trio.lowlevel.checkpoint()
             if not chunk:
                 return
+            if lines.waiting:
+                self._on_kept()
 
     async def _answer(self, document: Document) -> None:
         writer = _Writer(self._send)

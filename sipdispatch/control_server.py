@@ -14,13 +14,11 @@ import attrs
 import structlog
 import trio
 
-from sipdispatch.control_connection import Connection, Limits
+from sipdispatch.control_connection import TOO_MANY, Connection, Limits
 from sipdispatch.control_socket import ControlSocket
 from sipdispatch.jsonrpc import failure_text, refuse
 from sipdispatch.operations import Operations
 
-TOO_MANY: Final = 503
-"""The code of the error for a client that finds no room."""
 SAID_S: Final = 60.0
 """Between two lines of the log about the same."""
 _PAUSE_S: Final = 0.1
@@ -113,7 +111,8 @@ class _Doorway:
         if not self._has_room(reserved=reserved) and not self._make_room():
             await self._refuse(stream, peer)
             return
-        connection = Connection(stream, self._operations, by=f"control: {peer}", limits=self._limits)
+        by = f"control: {peer}"
+        connection = Connection(stream, self._operations, by=by, limits=self._limits, on_kept=self._bound_requests)
         self._there[connection] = reserved
         nursery.start_soon(self._serve, connection)
 
@@ -124,6 +123,11 @@ class _Doorway:
             log.exception("a control connection failed by a mistake in this program; please report it")
         finally:
             self._there.pop(connection, None)
+
+    def _bound_requests(self) -> None:
+        """When the clients have sent too much that has no end, whoever has sent most has sent it in vain."""
+        while sum(connection.kept for connection in self._there) > self._limits.request_bytes:
+            max(self._there, key=lambda connection: connection.kept).drop_request()
 
     def _has_room(self, *, reserved: bool) -> bool:
         """Those with a reserve use it first, and the places of all after it."""

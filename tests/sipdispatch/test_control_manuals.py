@@ -11,9 +11,9 @@ import pytest
 
 from health.board import State, Verdict, Word
 from sipdispatch import control_connection, events_command, jsonrpc
+from sipdispatch.control_connection import TOO_MANY
 from sipdispatch.control_kamailio import STATES
 from sipdispatch.control_methods import FAULT, METHODS, MOST_EVENTS
-from sipdispatch.control_server import TOO_MANY
 from sipdispatch.ds_command import command as ds
 from sipdispatch.facts_json import destination_json, status_json
 from sipdispatch.happening import Happening

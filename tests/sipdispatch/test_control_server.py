@@ -479,6 +479,22 @@ async def test_a_thousand_clients(path: Path) -> None:
         assert await answers(first)
 
 
+async def test_what_clients_begin_and_do_not_end_is_bounded_in_all(path: Path) -> None:
+    async with serving(path, limits=Limits(request_bytes=100_000)) as served:
+        greedy, modest = await served.connect(), await served.connect()
+        await modest.stream.send_all(b'{"jsonrpc": "2.0", "method": "core.echo", "params": ["' + b"x" * 30_000)
+        await greedy.stream.send_all(b"[" * 60_000)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await greedy.stream.send_all(b"[" * 60_000)
+        told = await greedy.read()
+        assert (told["id"], told["error"]["code"]) == (None, 503)
+        assert told["error"]["data"]["what"].startswith("there is no room for so long a request")
+        await modest.send(b'"], "id": 7}')
+        assert len((await modest.read())["result"][0]) == 30_000
+        await greedy.send(b"]")
+        assert await answers(greedy), "what follows the long line is as good as ever"
+
+
 async def test_without_descriptors_it_waits_for_one(
     path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
