@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import trio
 
 from dispatcher.slots import TABLE_SIZE
+from sipdispatch import notices
+from tests.sipdispatch.notice_servers import HttpServer, Trust, listening, make_trust
 
 
 @pytest.fixture
@@ -17,3 +21,25 @@ def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         return b"\xff" * TABLE_SIZE
 
     monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notices are tried again at once."""
+    monkeypatch.setattr(notices, "BACKOFF_S", (0.001, 0.002))
+
+
+@pytest.fixture(scope="session")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    return make_trust(tmp_path_factory.mktemp("trust"))
+
+
+@pytest.fixture
+def web() -> HttpServer:
+    return HttpServer()
+
+
+@pytest.fixture
+def web_port(web: HttpServer) -> Iterator[int]:
+    with listening(web.serve) as port:
+        yield port
