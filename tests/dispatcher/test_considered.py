@@ -20,7 +20,7 @@ from dispatcher.selection import (
     sketch,
 )
 from health.board import NEW_WORK
-from tests.dispatcher.test_selection import (
+from tests.dispatcher.pools import (
     ALGORITHMS,
     CODES,
     DISABLED,
