@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -137,6 +138,7 @@ class StateFile:
         self._changed, self._at_once = trio.Event(), trio.Event()
         self._failing = False
         self._written: str | None = None
+        self._replacing = threading.Lock()
 
     def changed(self, *, at_once: bool = False) -> None:
         """Something that belongs into the file may be another now; `at_once` for what the probes cannot find again."""
@@ -181,6 +183,7 @@ class StateFile:
     def _replace(self, kept: Iterable[Kept]) -> str:
         """In a thread: the text alone takes 40 ms for 10,000 destinations."""
         text = to_text(kept)
-        if text != self._written:
-            replace(self._path, text.encode())
+        with self._replacing:  # the end does not wait for a writing under way, which must not undo the last one
+            if text != self._written:
+                replace(self._path, text.encode())
         return text

@@ -1,5 +1,7 @@
 """Words and verdicts outlive the process; what cannot be kept costs no call."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -159,4 +161,38 @@ async def test_whatever_keeps_it_from_being_written_costs_no_proxy(
         await state.write_last()
     assert [entry["reason"] for entry in logged] == ["can't start new thread"]
     await state.write_last()
+    assert read(tmp_path / "file") == tuple(kept)
+
+
+async def test_what_was_being_written_at_the_end_does_not_undo_what_is_written_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+    real = os.fsync
+
+    def slow(descriptor: int) -> None:
+        if not begun.is_set():
+            begun.set()
+            released.wait(5)
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", slow)
+    kept = [Kept.of(destination(), DOWN)]
+
+    def gather() -> list[Kept]:
+        if begun.is_set():
+            released.set()
+        return kept.copy()
+
+    state = StateFile(tmp_path / "file", gather)
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(state.keep)
+            state.changed(at_once=True)
+            while not begun.is_set():  # noqa: ASYNC110 - a thread says it
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        kept[0] = Kept.of(destination(), DRAINING)
+        await state.write_last()
+    assert logged == []
     assert read(tmp_path / "file") == tuple(kept)
