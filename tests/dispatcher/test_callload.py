@@ -301,9 +301,6 @@ def test_calls_go_to_who_has_the_fewest() -> None:
     assert here.loads == [3, 3, 3]
 
 
-DEEDS = ("call", "call", "again", "challenge", "answer", "fail", "hang up")
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     maxload=st.tuples(*[st.integers(1, 3)] * 3),

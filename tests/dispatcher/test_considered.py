@@ -158,7 +158,6 @@ def test_reasons_are_different() -> None:
     assert len({reason.value for reason in Reason}) == len(Reason)
 
 
-FEW = st.integers(0, 3)
 SETS = st.lists(
     st.tuples(
         WEIGHTS, CODES, st.integers(0, 255), st.sampled_from((0.0, 0.001, 0.1)), st.integers(0, 3), st.integers(0, 3)

@@ -125,9 +125,6 @@ def test_version_and_check_do_not_wait_for_the_proxy(tmp_path: Path) -> None:
 # What the caller can put right
 
 
-RUN_HELP = "run sipdispatch --help for what can be written"
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

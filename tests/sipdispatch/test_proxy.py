@@ -23,9 +23,6 @@ from sipdispatch.errors import CommandError
 from sipdispatch.load import load
 from tests.dispatcher.world import request
 
-DESTINATION = ("127.0.0.67", 5060)
-
-
 pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
