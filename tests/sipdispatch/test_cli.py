@@ -184,6 +184,10 @@ def test_a_value_for_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_fault_is_three_lines_whatever_is_in_it() -> None:
     assert str(Fault("a\nb", "c\r\nd", " e\tf ")) == "sipdispatch: error: a b\n  where: c d\n  to do: e f"
+    assert (
+        str(Fault("\x1b[2J", "\x9b", "\u202e")).split()
+        == "sipdispatch: error: \\x1b[2J where: \\x9b to do: \\x202e".split()
+    )
 
 
 @pytest.mark.parametrize(
