@@ -52,13 +52,9 @@ def socket_path(options: ControlOptions) -> Path:
     default = control_path_to_ask(os.environ, os.geteuid())
     if config is None:
         return default
-    from sipdispatch.load import load  # noqa: PLC0415 - slow, and only for --config
-    from sipdispatch.settings_options import fault_of  # noqa: PLC0415
+    from sipdispatch.settings_options import config_of  # noqa: PLC0415 - slow, and only for --config
 
-    loaded = load(config)
-    if isinstance(loaded, tuple):
-        raise CommandError.of(*(fault_of(problem) for problem in loaded if problem.severity == "error"))
-    control = loaded.sections.control
+    control = config_of(config).sections.control
     if not control.enabled:
         raise CommandError(
             "this proxy has no control socket", str(config), "take enabled = false out of [control], and restart it"

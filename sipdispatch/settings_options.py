@@ -48,7 +48,12 @@ def read_settings(options: SettingsOptions) -> Config:
         algorithm=options["algorithm"],
         advertise=options["advertise"],
     )
-    loaded = load(options["config"], flags)
+    return config_of(options["config"], flags)
+
+
+def config_of(path: Path | None, flags: Flags | None = None) -> Config:
+    """The configuration of a file and of flags; raises CommandError with all that is wrong."""
+    loaded = load(path, flags)
     if isinstance(loaded, tuple):
         raise CommandError.of(*(fault_of(problem) for problem in loaded if problem.severity == "error"))
     return loaded
