@@ -181,12 +181,14 @@ class Monitor:
     def set_word(self, number: int, word: Word, cause: str, now: float) -> bool:
         """The operator's word; `cause` is for people.  False when there is no such target.
 
-        A disabled target is not probed; one that is enabled again is, at once.
+        A disabled target is not probed; one that is enabled again is, at once, and is no longer avoided either.
         """
         watched = self._watched.get(number)
         if watched is None:
             return False
         watched.word = None if word is watched.target.listed.word else word
+        if word is Word.ENABLED and watched.standing.avoided_until:
+            self._show(watched, attrs.evolve(watched.standing, avoided_until=0.0))
         if word is not watched.standing.state.word:
             self._say_word(watched, word, cause, now)
             self._prober.set_target(_asked(watched), now)

@@ -41,6 +41,7 @@ def destination_json(destination: DestinationFacts) -> dict[str, Any]:
         "letters": destination.letters,
         "since": destination.since,
         "cause": destination.cause,
+        "avoided_until": destination.avoided_until,
         "weight": destination.weight,
         "priority": destination.priority,
         "share": destination.share,

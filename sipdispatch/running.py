@@ -276,6 +276,7 @@ class Running:
             rtt=standing.rtt,
             latency=standing.latency,
             answer_times=_histogram(counters.answer_times.get(number)),
+            avoided_until=standing.avoided_until + ago if standing.avoided_until else None,
         )
 
 

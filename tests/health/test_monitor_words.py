@@ -79,6 +79,20 @@ def test_a_refusal_of_what_is_disabled_and_never_probed_is_held() -> None:
     assert made.standing().state == State(Word.DISABLED, Verdict.UP)
 
 
+def test_who_is_enabled_by_the_operator_is_avoided_no_longer() -> None:
+    made, _ = world(target())
+    made.monitor.unavailable(1, 3600.0, made.now)
+    version = made.monitor.version
+    made.monitor.set_word(1, Word.DRAINING, "operator: drain", made.now)
+    assert made.standing().avoided_until
+    made.monitor.set_word(1, Word.ENABLED, "operator: enable", made.now)
+    made.monitor.unavailable(1, 3600.0, made.now)
+    made.monitor.set_word(1, Word.ENABLED, "again", made.now)
+    assert made.standing().avoided_until == 0.0
+    assert made.monitor.version > version
+    made.run(4000.0)
+
+
 def test_reset_is_what_the_list_says() -> None:
     made, servers = world(target(1), target(2, listed=State(Word.DISABLED, Verdict.DOWN)), target(3))
     servers.status[1] = 0

@@ -73,6 +73,11 @@ def test_what_comes_from_outside_is_shown_as_text() -> None:
     assert "sip:a\\x0ab" in text
 
 
+def test_who_wants_to_be_left_alone_is_said_to_be() -> None:
+    avoided = shown(destination(1, cause="answered 200 OK", avoided_until=NOW + 120))
+    assert "answered 200 OK; avoided for 2 min" in list_text(avoided, Screen(width=200))
+
+
 def test_an_empty_list_is_said() -> None:
     assert list_text({"now": NOW} | sets_json(EMPTY), Screen()) == "the list is empty"
     quiet = list_text(shown(destination(1, replies={}, cause="")), Screen(width=80))
