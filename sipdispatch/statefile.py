@@ -125,7 +125,12 @@ def read(path: Path) -> tuple[Kept, ...]:
         return ()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        log.warning("words and verdicts of the last run are not known", path=str(path), reason=reason)
+        log.warning(
+            "words and verdicts of the last run are not known",
+            path=str(path),
+            reason=reason,
+            hint="say again what is to drain or to be disabled; the probes find the verdicts",
+        )
         return ()
 
 
