@@ -19,6 +19,7 @@ from sipdispatch import proxy, steering
 from sipdispatch.config import Config, Control, Flags, Health, Sections
 from sipdispatch.errors import CommandError
 from sipdispatch.load import load
+from sipdispatch.slices import Slices
 from tests.dispatcher.world import request
 
 LIST = """# ours
@@ -261,6 +262,28 @@ async def test_what_is_refused_is_not_written_either(
         assert what in told["what"], told
         assert stage.list_file.read_text() == LIST
         assert len(stage.service.snapshot.destinations) == 3
+
+
+async def test_while_many_are_given_a_word_the_packets_have_their_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+
+    class Short(Slices):
+        @property
+        def over(self) -> bool:
+            return True
+
+        async def turn(self) -> None:
+            turns.append(1)
+            await super().turn()
+
+    monkeypatch.setattr(steering, "Slices", Short)
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.set_state", "d", 1, "all")
+        assert len(turns) == 2
+        await stage.ask("dispatcher.reload", reset_state=True)
+        assert len(turns) == 2 + 3
 
 
 async def test_of_a_dry_run_and_of_what_cannot_be_removed_only_who_asked_hears(tmp_path: Path) -> None:
