@@ -35,7 +35,7 @@ from dispatcher.wildcard import expand_wildcard
 from health.board import Change
 from health.sending import SendOutcome
 from sipdispatch import logs, secret, statefile
-from sipdispatch.config import Config, Control, Proxy
+from sipdispatch.config import Config, Control, Proxy, Sections
 from sipdispatch.control_path import default_control_path
 from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
@@ -78,14 +78,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             log.warning(str(warning))
         resolver = Resolver()
         state_path = settings.state_dir / statefile.NAME
-        running = Running(
-            Identity.of(
-                listeners,
-                list_path=str(settings.list_path),
-                secret_fingerprint=secret.fingerprint(secrets[0]),
-                probing=config.sections.health.enabled,
-            )
-        )
+        running = Running(_identity_of(config, listeners, secrets[0]))
         audience = _Audience(running)
         upkeep = Upkeep(
             settings,
@@ -122,22 +115,9 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             await _serve_control(
                 config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path), nursery
             )
-            if config.sections.hooks or config.sections.notifiers:
-                await nursery.start(
-                    partial(
-                        run_notifiers,
-                        running.chronicle,
-                        config.sections.hooks,
-                        config.sections.notifiers,
-                        socket.gethostname(),
-                        left_of=running.left_of,
-                    )
-                )
+            await _run_notifiers(config.sections, running, nursery)
             running.started()
-            if config.sections.http is not None:
-                from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
-
-                await nursery.start(serve_http, config.sections.http.listen, running)
+            await _serve_http(config.sections, running, nursery)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
@@ -171,6 +151,15 @@ async def _take_up(
     return secrets, listeners, entries, problems
 
 
+def _identity_of(config: Config, listeners: Sequence[OpenListener], secret_in_use: bytes) -> Identity:
+    return Identity.of(
+        listeners,
+        list_path=str(config.proxy.list_path),
+        secret_fingerprint=secret.fingerprint(secret_in_use),
+        probing=config.sections.health.enabled,
+    )
+
+
 async def _serve_control(config: Config, steering: Steering, nursery: trio.Nursery) -> None:
     """Let the proxy be steered; where only the default place cannot be had, that is said and it runs all the same."""
     control = config.sections.control
@@ -186,6 +175,21 @@ async def _serve_control(config: Config, steering: Steering, nursery: trio.Nurse
         log.warning("there is no control socket", reason=fault.what, path=str(path), hint=fault.remedy)
         return
     await nursery.start(serve_control, opened, steering)
+
+
+async def _run_notifiers(sections: Sections, running: Running, nursery: trio.Nursery) -> None:
+    """Tell hooks and people what happens from now on, where there are any."""
+    if sections.hooks or sections.notifiers:
+        hears = partial(run_notifiers, running.chronicle, sections.hooks, sections.notifiers, socket.gethostname())
+        await nursery.start(partial(hears, left_of=running.left_of))
+
+
+async def _serve_http(sections: Sections, running: Running, nursery: trio.Nursery) -> None:
+    """Let programs and browsers look, where [http] says so."""
+    if sections.http is not None:
+        from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
+
+        await nursery.start(serve_http, sections.http.listen, running)
 
 
 @attrs.define
