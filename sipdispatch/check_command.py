@@ -180,7 +180,7 @@ def _counted(number: int, word: str) -> str:
 
 
 @click.command(name="check")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False, path_type=Path))
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document instead of lines.")
 @click.pass_context
 def command(ctx: click.Context, *, files: tuple[Path, ...], json_wanted: bool) -> None:

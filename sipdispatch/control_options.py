@@ -17,10 +17,12 @@ FORMAT_VERSION: Final = 1
 """Of every JSON document that these commands print: rises when a key changes its meaning or goes."""
 
 control_options: Final = together(
-    click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="The proxy's control socket."),
+    click.option(
+        "--socket", type=click.Path(readable=False, path_type=Path), metavar="PATH", help="The proxy's control socket."
+    ),
     click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         metavar="FILE",
         help="The proxy's TOML file, which names the socket.",
     ),

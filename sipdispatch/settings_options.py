@@ -13,7 +13,9 @@ from sipdispatch.load import load
 from sipdispatch.options import together
 
 settings_options: Final = together(
-    click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Read this TOML file."),
+    click.option(
+        "--config", type=click.Path(readable=False, path_type=Path), metavar="FILE", help="Read this TOML file."
+    ),
     click.option(
         "--listen",
         multiple=True,
