@@ -45,7 +45,7 @@ format: $(VENV)/.dev ## rewrite the sources in the project's style
 bench: $(VENV)/.run ## forwarding side by side with the null forwarder and Kamailio, as a Markdown table
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-pause: $(VENV)/.run ## the longest time that reading a list of 2,000 destinations again stops the forwarding
+bench-pause: $(VENV)/.run ## the longest time that reading the list again stops the forwarding (ARGS to bench.pause)
 	@$(BIN)/python -m bench.pause $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)

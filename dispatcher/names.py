@@ -26,6 +26,7 @@ import attrs
 
 from dispatcher.destination import Destination, Entry, Transport
 from dispatcher.problem import Problem
+from dispatcher.steps import Steps, stepwise
 from sip.reason import Reason
 from sip.uri import Address, host_port, numeric
 
@@ -220,6 +221,7 @@ def can_be_sent_to(host: str) -> bool:
     return not (ip.is_unspecified or ip.is_multicast or host == "255.255.255.255")
 
 
+@stepwise
 def expand(
     entries: Iterable[Entry],
     answers: Mapping[Lookup, Answer | Failure],
@@ -227,7 +229,7 @@ def expand(
     path: str = "",
     families: frozenset[int] = FAMILIES,
     own: Collection[Address] = (),
-) -> tuple[tuple[Destination, ...], tuple[Problem, ...]]:
+) -> Steps[tuple[tuple[Destination, ...], tuple[Problem, ...]]]:
     """The destinations that entries stand for, in the order of the list, and what is doubtful about them (warnings).
 
     `families` are those that there are listeners for, `own` the listeners' addresses: a message sent there would come
@@ -262,6 +264,7 @@ def expand(
         problems += (
             Problem(path, entry.line, 1, severity="warning", message=message, hint=hint) for message, hint in doubts
         )
+        yield
     return tuple(destinations), tuple(problems)
 
 

@@ -30,6 +30,7 @@ from dispatcher.algorithm import DEFAULT, Algorithm, Kind, Ranking, parse_algori
 from dispatcher.destination import Destination
 from dispatcher.keyed import CHOICE, DART, SCORE, Key, digest
 from dispatcher.slots import NONE, PLACES, Contender
+from dispatcher.steps import Steps, stepwise
 from health.board import NEW_WORK, State, state
 
 __all__ = [
@@ -131,14 +132,18 @@ def make_pool(
     return tabled(sketch(set_id, destinations, key), rankings, build)
 
 
-def sketch(set_id: int, destinations: Sequence[Destination], key: Key) -> Pool:
+@stepwise
+def sketch(set_id: int, destinations: Sequence[Destination], key: Key) -> Steps[Pool]:
     """A pool without slot tables; raises ValueError for more than 65,535 destinations."""
     if len(destinations) > slots.MOST_DESTINATIONS:
         raise ValueError(
             f"set {set_id} has {len(destinations)} destinations; a set has {slots.MOST_DESTINATIONS} at most"
         )
-    seeds = [digest(key, DART, name) for name in _names(destinations)]
-    groupings = _groupings(destinations, seeds)
+    seeds = []
+    for name in (yield from _names(destinations)):
+        seeds.append(digest(key, DART, name))
+        yield
+    groupings = yield from _groupings(destinations, seeds)
     return Pool(
         set_id=set_id,
         key=key,
@@ -170,9 +175,12 @@ def _places(packed: bytes | None) -> memoryview:
     return _UNKNOWN if packed is None else slots.view(packed)
 
 
-def _names(destinations: Sequence[Destination]) -> list[bytes]:
+def _names(destinations: Sequence[Destination]) -> Steps[list[bytes]]:
     """What hashing knows each destination by: its identity; those who share one (a duid) are told apart by the rest."""
-    identities = [destination.identity for destination in destinations]
+    identities = []
+    for destination in destinations:
+        identities.append(destination.identity)
+        yield
     holders = Counter(identities)
     names: list[bytes] = []
     seen: Counter[bytes] = Counter()
@@ -183,10 +191,11 @@ def _names(destinations: Sequence[Destination]) -> list[bytes]:
             name += f"\0{host}\0{port}\0{destination.transport}\0{destination.entry.uri}".encode()
         seen[name] += 1
         names.append(name if seen[name] == 1 else b"%b\0%d" % (name, seen[name]))
+        yield
     return names
 
 
-def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> dict[Ranking, Groups]:
+def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> Steps[dict[Ranking, Groups]]:
     """Who comes before whom, whatever the key."""
     entries = [destination.entry for destination in destinations]
     everyone = range(len(entries))
@@ -196,8 +205,11 @@ def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> dic
     for index in everyone:
         tiers.setdefault(entries[index].priority, []).append(index)
     levels = [tiers[priority] for priority in sorted(tiers)]
+    yield
     by_weight = _shares([everyone], weights, seeds)
+    yield
     workers = sorted(contender for group in by_weight for contender in group)  # in the order of the list
+    yield
     return {
         Ranking.WEIGHT: by_weight,
         Ranking.RELATIVE_WEIGHT: (

@@ -318,11 +318,16 @@ class Monitor:
         watched = self._watched.get(number)
         return None if watched is None else watched.histogram
 
-    def remembered(self) -> dict[int, Remembered]:
-        """What `set_target` wants to know after a restart: neither a suspicion nor a hold is worth it."""
+    def remembered(self, numbers: Iterable[int] | None = None) -> dict[int, Remembered]:
+        """What `set_target` wants to know of all, or of these, after a restart.
+
+        Neither a suspicion nor a hold is worth it.
+        """
+        asked = self._watched if numbers is None else self._watched.keys() & set(numbers)
         return {
             number: _MEMORIES[watched.word, watched.trend.verdict is Verdict.DOWN and not watched.held_until]
-            for number, watched in self._watched.items()
+            for number in asked
+            for watched in (self._watched[number],)
         }
 
     def _take_results(self, now: float) -> None:

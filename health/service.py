@@ -131,9 +131,9 @@ class Service:
         """How long the good probes of a target took; None when there is no such target."""
         return self._monitor.histogram(number)
 
-    def remembered(self) -> dict[int, Remembered]:
-        """What `replace_targets` wants to know after a restart."""
-        return self._monitor.remembered()
+    def remembered(self, numbers: Iterable[int] | None = None) -> dict[int, Remembered]:
+        """What `replace_targets` wants to know of all, or of these, after a restart."""
+        return self._monitor.remembered(numbers)
 
     # What the operator and real traffic say: see Monitor
 

@@ -18,6 +18,7 @@ import attrs
 import structlog
 import trio
 
+from dispatcher.slices import Slices
 from sipdispatch.control_methods import METHODS, Asking, call
 from sipdispatch.control_params import MethodError
 from sipdispatch.happening import Happening
@@ -35,7 +36,6 @@ from sipdispatch.jsonrpc import (
     refuse,
 )
 from sipdispatch.operations import OperationError, Operations
-from sipdispatch.slices import Slices
 
 CHUNK_BYTES: Final = 16_384
 """What is read and sent at once."""

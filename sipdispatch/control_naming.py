@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from dispatcher.destination import Entry
+from dispatcher.slices import Slices
 from sip.errors import SipError
 from sip.uri import SipUri, host_port, parse_uri
 from sipdispatch.facts import DestinationFacts
 from sipdispatch.operations import OperationError, Operations
-from sipdispatch.slices import Slices, gather
+from sipdispatch.slices import gather
 
 ALL: Final = "all"
 """Names every destination of a set."""

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import structlog
 import trio
 
 from dispatcher.destination import Entry
 from dispatcher.listfile import parse_list
 from dispatcher.problem import Problem
+from dispatcher.slices import in_slices
 from dispatcher.slots import MOST_DESTINATIONS
+from dispatcher.steps import Steps, stepwise
 from sipdispatch.config import Proxy
 from sipdispatch.preflight import find_misfits
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
 
 async def read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
-    """The entries of a list, None when something is wrong with it, and all its problems; read in a thread."""
-    return await trio.to_thread.run_sync(_read_list, path, settings)
-
-
-def _read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
+    """The entries of a list, None when something is wrong with it, and all its problems."""
     try:
-        text = path.read_bytes()
+        text = await trio.to_thread.run_sync(path.read_bytes)
     except OSError as error:
         hint = "name a readable file with list in [proxy] or with --list"
         message = f"the list cannot be read: {error.strerror}"
         return None, (Problem(str(path), 0, 0, severity="error", message=message, hint=hint),)
-    return check_list(text, settings)
+    return await in_slices(check_list.steps(text, settings))
 
 
-def check_list(text: bytes, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
+@stepwise
+def check_list(text: bytes, settings: Proxy) -> Steps[tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]]:
     """The same for the text of the list."""
     path = settings.list_path
-    entries, problems = parse_list(text, str(path))
-    misfits = find_misfits(settings, entries)
+    entries, problems = yield from parse_list.steps(text, str(path))
+    misfits = yield from find_misfits.steps(settings, entries)
     problems += misfits.lines
     problems += tuple(
         Problem(str(path), 0, 0, severity="warning", message=finding.message, hint=finding.hint)
@@ -45,6 +48,24 @@ def check_list(text: bytes, settings: Proxy) -> tuple[tuple[Entry, ...] | None, 
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     return entries, problems
+
+
+@stepwise
+def fingerprint_of(entries: Iterable[Entry]) -> Steps[str]:
+    """Of what the lines say, in their order; comments and spaces do not count."""
+    lines = []
+    for entry in entries:
+        lines.append(f"{entry.set_id} {entry.uri} {entry.flags} {entry.priority} {sorted(entry.attributes.items())}")
+        yield
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
+
+
+@stepwise
+def tell(problems: Sequence[Problem]) -> Steps[None]:
+    """Log each problem of a list."""
+    for problem in problems:
+        (log.error if problem.severity == "error" else log.warning)(str(problem))
+        yield
 
 
 def _too_many(entries: Sequence[Entry], path: str) -> tuple[Problem, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -40,20 +39,18 @@ from sipdispatch.control_path import default_control_path
 from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError, Fault
-from sipdispatch.listread import read_list
+from sipdispatch.garbage import Garbage
+from sipdispatch.listread import read_list, tell
 from sipdispatch.load import load
 from sipdispatch.notifiers import run_notifiers
 from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
 from sipdispatch.steering import Steering
-from sipdispatch.upkeep import Upkeep, tell
+from sipdispatch.upkeep import AtRest, Upkeep
 from sipdispatch.version import packet_path, version_number
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread that reads a list may hold the interpreter while datagrams wait (CPython's default is 5 ms)."""
-
-GC_THRESHOLD = 20_000
-"""New objects between two looks for cycles: the packet path makes none, and 700 means a look every tenth packet."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -62,12 +59,16 @@ def run(config: Config) -> int:
     """Run the proxy until SIGTERM or SIGINT; raises CommandError when it cannot start."""
     logs.set_up(config.proxy.log_level, config.proxy.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(GC_THRESHOLD)
-    trio.run(serve, config)
+    trio.run(partial(serve, config, at_rest=Garbage().at_rest))
     return 0
 
 
-async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED) -> None:
+async def serve(
+    config: Config,
+    *,
+    at_rest: AtRest = nullcontext,
+    task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """The whole proxy as one task; it has started when it forwards."""
     settings = config.proxy
     known = {path: signature(path) for path in (settings.list_path, *([config.path] if config.path else []))}
@@ -90,6 +91,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             kept=await trio.to_thread.run_sync(statefile.read, state_path),
             audience=audience,
         )
+        upkeep.at_rest = at_rest
         states = audience.states = StateFile(state_path, upkeep.kept)
         next_hops = NextHops(resolver)
         async with trio.open_nursery() as nursery:

@@ -18,6 +18,7 @@ import trio
 
 from dispatcher.assemble import state_of
 from dispatcher.destination import Destination
+from dispatcher.steps import Steps, stepwise
 from health.board import Remembered, Verdict, Word
 from sip.uri import host_port
 from sipdispatch.unwritten import remedy_of
@@ -100,7 +101,10 @@ def _read_one(item: Mapping[str, Any]) -> Kept:
     return Kept(int(item["set"]), str(item["uri"]), str(item["address"]), Word[item["listed"].upper()], remembered)
 
 
-def known(kept: Iterable[Kept], destinations: Sequence[Destination], numbers: Sequence[int]) -> dict[int, Remembered]:
+@stepwise
+def known(
+    kept: Iterable[Kept], destinations: Sequence[Destination], numbers: Sequence[int]
+) -> Steps[dict[int, Remembered]]:
     """What the file says of these destinations, by number."""
     by_name = {each.name: each for each in kept}
     if not by_name:
@@ -112,6 +116,7 @@ def known(kept: Iterable[Kept], destinations: Sequence[Destination], numbers: Se
         if earlier is not None:
             word = earlier.remembered.word if earlier.listed is own.listed else None
             found[number] = Remembered(word, earlier.remembered.verdict)
+        yield
     return found
 
 

@@ -5,10 +5,10 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Protocol
 
 import attrs
@@ -18,16 +18,18 @@ import trio
 from dispatcher.algorithm import Kind
 from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_states
 from dispatcher.destination import Destination, Entry
-from dispatcher.listdiff import ListDiff, diff_lists
+from dispatcher.listdiff import diff_lists
 from dispatcher.listener import Listener
 from dispatcher.names import FAMILIES
 from dispatcher.problem import Problem, refuses
-from dispatcher.recent import LIFETIME, target_ids
+from dispatcher.recent import LIFETIME, ids_by_set
 from dispatcher.refresh import ListNames
 from dispatcher.selection import Pool
 from dispatcher.service import Service
+from dispatcher.slices import in_slices
 from dispatcher.slotbuild import make_pool_apart
 from dispatcher.snapshot import Policy, Snapshot
+from dispatcher.steps import Steps
 from dispatcher.watch import Signature
 from health.board import Change, Remembered, Verdict
 from health.service import Service as Vitals
@@ -36,9 +38,10 @@ from sip.uri import host_port
 from sipdispatch import listedit
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
-from sipdispatch.listread import check_list, read_list
+from sipdispatch.listread import check_list, fingerprint_of, read_list, tell
 from sipdispatch.operations import ReloadReport
 from sipdispatch.preflight import find_misfits
+from sipdispatch.reload_words import report_of
 from sipdispatch.statefile import USUAL, Kept, known
 from sipdispatch.vitals import avoided_of, latencies_of, ramps_of, states_of, target_of
 
@@ -47,6 +50,10 @@ PUBLISH_S = 0.02
 LOOK_S = 0.5
 """How old a latency or the share of a slow start may be."""
 _FILL_THE_SET = "write flag 4 to take one out"
+
+
+AtRest = Callable[[], AbstractContextManager[None]]
+"""What is entered while the values of a list are made: nothing is to look for garbage among them."""
 
 
 class Audience(Protocol):
@@ -85,6 +92,7 @@ class Upkeep:
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.service: Service | None = None
+        self.at_rest: AtRest = nullcontext
         self.vitals = Vitals(on_change=self._note_change, on_board=self._note_board)
         self._settings = settings
         self._health = health or Health()
@@ -166,18 +174,22 @@ class Upkeep:
         `by` says who has asked.  Of a dry run nobody else hears.
         """
         async with self._reloading:
-            path = self._settings.list_path
-            entries, problems = await read_list(path, self._settings)
-            if dry_run:
-                return self._compare(entries, problems)
-            tell(problems)
-            if entries is None:
-                errors = [str(problem) for problem in problems if problem.severity == "error"]
-                return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
-            report = await self._take_over(entries, problems, nursery, by=by)
-            if report.done:
-                self._listed = entries
-            return report
+            with self.at_rest():
+                return await self._reload(nursery, dry_run=dry_run, by=by)
+
+    async def _reload(self, nursery: trio.Nursery, *, dry_run: bool, by: str) -> ReloadReport:
+        path = self._settings.list_path
+        entries, problems = await read_list(path, self._settings)
+        if dry_run:
+            return await self._compare(entries, problems)
+        await in_slices(tell.steps(problems))
+        if entries is None:
+            errors = [str(problem) for problem in problems if problem.severity == "error"]
+            return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
+        report = await self._take_over(entries, problems, nursery, by=by)
+        if report.done:
+            self._listed = entries
+        return report
 
     async def change(
         self,
@@ -194,18 +206,29 @@ class Upkeep:
         Raises OSError when the file cannot be read or written; nothing is changed then, as when the list is refused.
         """
         async with self._reloading:
-            entries = edit(self._entries)
-            asked = self._compare(entries, self._misfits(entries))
-            if save is not None and not refuses(asked.problems):
-                asked, entries = await self._save(save, entries)
-            if refuses(asked.problems):  # that is an answer to who has asked; the file may be as good as it was
-                return attrs.evolve(asked, dry_run=False, destinations=self._count())
-            return await self._take_over(entries, tuple(asked.problems), nursery, by=by)
+            with self.at_rest():
+                return await self._change(edit, nursery, save=save, by=by)
 
-    def _misfits(self, entries: tuple[Entry, ...]) -> tuple[Problem, ...]:
+    async def _change(
+        self,
+        edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]],
+        nursery: trio.Nursery,
+        *,
+        save: Callable[[bytes], bytes] | None,
+        by: str,
+    ) -> ReloadReport:
+        entries = edit(self._entries)
+        asked = await self._compare(entries, await in_slices(self._misfits(entries)))
+        if save is not None and not refuses(asked.problems):
+            asked, entries = await self._save(save, entries)
+        if refuses(asked.problems):  # that is an answer to who has asked; the file may be as good as it was
+            return attrs.evolve(asked, dry_run=False, destinations=self._count())
+        return await self._take_over(entries, tuple(asked.problems), nursery, by=by)
+
+    def _misfits(self, entries: tuple[Entry, ...]) -> Steps[tuple[Problem, ...]]:
         """What keeps those of the entries that are new from being used by this proxy; they stand in no line yet."""
-        known = {entry.key for entry in self._entries}
-        found = find_misfits(self._settings, [entry for entry in entries if entry.key not in known]).lines
+        new = (yield from diff_lists.steps(self._entries, entries)).added
+        found = (yield from find_misfits.steps(self._settings, new)).lines
         return tuple(attrs.evolve(problem, line=0, column=0) for problem in found if problem.severity == "error")
 
     async def _save(
@@ -215,12 +238,12 @@ class Upkeep:
         path = self._settings.list_path
         text = await trio.to_thread.run_sync(path.read_bytes)
         edited = edit(text)
-        before, known = await trio.to_thread.run_sync(check_list, text, self._settings)
-        listed, problems = await trio.to_thread.run_sync(check_list, edited, self._settings)
+        before, known = await in_slices(check_list.steps(text, self._settings))
+        listed, problems = await in_slices(check_list.steps(edited, self._settings))
         if listed is not None:
             told = {(problem.message, problem.hint) for problem in known}
             problems = tuple(problem for problem in problems if (problem.message, problem.hint) not in told)
-        asked = self._compare(listed, problems)
+        asked = await self._compare(listed, problems)
         if listed is not None and not refuses(asked.problems):
             if edited != text:
                 self.saved = await trio.to_thread.run_sync(listedit.save, path, edited)
@@ -229,14 +252,15 @@ class Upkeep:
             self._listed = listed
         return asked, entries
 
-    def _compare(self, entries: tuple[Entry, ...] | None, problems: tuple[Problem, ...]) -> ReloadReport:
+    async def _compare(self, entries: tuple[Entry, ...] | None, problems: tuple[Problem, ...]) -> ReloadReport:
         """What taking a list over would change, and whether it could be; None has errors among its problems."""
         if entries is None:
             return ReloadReport(done=False, dry_run=True, destinations=self._count(), problems=problems)
         why = self._missing(entries)
         if why:
             problems = (*problems, self._problem(why, _FILL_THE_SET))
-        report = _report(diff_lists(self._entries, entries), problems)
+        difference = await in_slices(diff_lists.steps(self._entries, entries))
+        report = await in_slices(report_of(difference, problems))
         return attrs.evolve(report, dry_run=True, destinations=len(entries))
 
     def _missing(self, entries: tuple[Entry, ...]) -> str:
@@ -251,7 +275,7 @@ class Upkeep:
         if why:
             return self._refuse(why, f"{why}: {_FILL_THE_SET}", (*problems, self._problem(why, _FILL_THE_SET)))
         before, version = self._entries, self._version
-        difference = diff_lists(before, entries)
+        difference = await in_slices(diff_lists.steps(before, entries))
         await self.follow_list(entries, nursery)
         if self._version == version:
             await self.follow_list(before, nursery)  # or the next answer of the DNS would bring the refused list
@@ -262,7 +286,8 @@ class Upkeep:
         log.info("the list was reloaded", path=path, change=text, destinations=self._count())
         if self._audience is not None:
             self._audience.reloaded(text, done=True)
-        return attrs.evolve(_report(difference, problems), done=True, destinations=self._count())
+        report = await in_slices(report_of(difference, problems))
+        return attrs.evolve(report, done=True, destinations=self._count())
 
     def _refuse(self, why: str, hint: str, problems: tuple[Problem, ...], errors: int = 1) -> ReloadReport:
         """Say that the list was not reloaded."""
@@ -326,9 +351,10 @@ class Upkeep:
 
     async def _rebuild(self, destinations: tuple[Destination, ...], problems: tuple[Problem, ...]) -> None:
         """A new snapshot over these destinations; the heavy part is done elsewhere than on the packet path."""
-        tell(problems)
+        await in_slices(tell.steps(problems))
         try:
-            await self._build(destinations)
+            with self.at_rest():
+                await self._build(destinations)
         except Exception as error:
             # More addresses than a table can name, or no memory for a process or a thread; or a mistake of ours, which
             # costs a change and not the proxy.
@@ -354,27 +380,30 @@ class Upkeep:
                     rankings=rankings_of(self._policy, set_id),
                     known=self._pools.values(),
                 )
-            numbers = await trio.to_thread.run_sync(_numbers_of, sets)
-            fingerprint = await trio.to_thread.run_sync(fingerprint_of, self._entries)
-            targets, remembered = await trio.to_thread.run_sync(self._targets, pools, numbers)
+            numbers = await in_slices(ids_by_set(sets))
+            fingerprint = await in_slices(fingerprint_of.steps(self._entries))
+            targets, remembered = await in_slices(self._targets(pools, numbers))
             by_number = {target.number: destination for target, destination in targets}
             self._destinations |= by_number
-
-            def take_over() -> None:
-                self._kept = self._absent(by_number)
-                self._fingerprint = fingerprint
-                self._note_departed(numbers)
-                self._pools, self._numbers = pools, numbers
-                self._version += 1
-                self._base = assemble(
-                    version=self._version,
+            self._note_departed(numbers)
+            departed = {number: destination for number, (destination, _) in self._departed.items()}
+            base = await in_slices(
+                assemble.steps(
+                    version=self._version + 1,
                     policy=self._policy,
                     keys=self._keys,
                     listeners=self._listeners,
                     pools=pools,
                     numbers=numbers,
-                    departed={number: destination for number, (destination, _) in self._departed.items()},
+                    departed=departed,
                 )
+            )
+
+            def take_over() -> None:
+                self._kept = self._absent(by_number)
+                self._fingerprint = fingerprint
+                self._pools, self._numbers = pools, numbers
+                self._version, self._base = base.version, base
                 self.publish()
 
             # Who leaves is watched until nobody chooses by the old list any more: else it would pass for well.
@@ -384,19 +413,25 @@ class Upkeep:
                 start=Verdict[self._health.start.upper()],
                 on_added=take_over,
             )
-            if self._audience is not None:
-                for number in self._destinations.keys() - by_number.keys():
-                    self._audience.removed(number, self._destinations[number])
+            await in_slices(self._tell_removed(self._destinations.keys() - by_number.keys()))
             self._destinations = by_number
+
+    def _tell_removed(self, numbers: Iterable[int]) -> Steps[None]:
+        if self._audience is not None:
+            for number in numbers:
+                self._audience.removed(number, self._destinations[number])
+                yield
 
     def _absent(self, by_number: Mapping[int, Destination]) -> tuple[Kept, ...]:
         """The operator's words about addresses that a name of the list does not stand for now, and may again.
 
         The DNS may still be silent when the proxy starts, and some servers tell a part of their addresses at a time.
         """
-        words = {number: item for number, item in self.vitals.remembered().items() if item.word is not None}
-        gone = [Kept.of(self._destinations[number], words[number]) for number in words.keys() - by_number.keys()]
+        remembered = self.vitals.remembered(self._destinations.keys() - by_number.keys())
+        gone = [Kept.of(self._destinations[number], item) for number, item in remembered.items()]
         absent = {each.name: each for each in (*self._kept, *gone) if each.remembered.word is not None}
+        if not absent:
+            return ()
         lines = {name[:2] for name in absent}
         listed = {line for entry in self._entries if (line := (entry.set_id, entry.uri)) in lines}
         for destination in by_number.values():
@@ -406,14 +441,15 @@ class Upkeep:
 
     def _targets(
         self, pools: Mapping[int, Pool], numbers: Mapping[int, Sequence[int]]
-    ) -> tuple[list[tuple[Target, Destination]], dict[int, Remembered]]:
-        """What is to be watched, and what the last run has left of it; in a thread, for it takes 20 us for each."""
+    ) -> Steps[tuple[list[tuple[Target, Destination]], dict[int, Remembered]]]:
+        """What is to be watched, and what the last run has left of it."""
         targets: list[tuple[Target, Destination]] = []
         remembered: dict[int, Remembered] = {}
         for set_id, pool in pools.items():
-            own = zip(numbers[set_id], pool.destinations, strict=True)
-            targets += [(target_of(number, destination, self._health), destination) for number, destination in own]
-            remembered |= known(self._kept, pool.destinations, numbers[set_id])
+            for number, destination in zip(numbers[set_id], pool.destinations, strict=True):
+                targets.append((target_of(number, destination, self._health), destination))
+                yield
+            remembered |= yield from known.steps(self._kept, pool.destinations, numbers[set_id])
         return targets, remembered
 
     def _note_departed(self, numbers: dict[int, tuple[int, ...]]) -> None:
@@ -454,38 +490,5 @@ class Upkeep:
         return sum(map(len, self._numbers.values()))
 
 
-def _report(difference: ListDiff, problems: tuple[Problem, ...]) -> ReloadReport:
-    """The difference for people, a line for each destination that it concerns."""
-    changed = [f"{change.after.set_id} {change}" for change in difference.changed]
-    return ReloadReport(
-        done=False,
-        added=[f"{entry.set_id} {entry.uri}" for entry in difference.added],
-        removed=[f"{entry.set_id} {entry.uri}" for entry in difference.removed],
-        changed=[*changed, *(["the order"] if difference.reordered else [])],
-        problems=problems,
-    )
-
-
-def _numbers_of(sets: Mapping[int, Sequence[Destination]]) -> dict[int, tuple[int, ...]]:
-    """The numbers of each set's destinations: no two of the whole list have the same."""
-    numbers = iter(target_ids([destination for members in sets.values() for destination in members]))
-    return {set_id: tuple(islice(numbers, len(members))) for set_id, members in sets.items()}
-
-
-def fingerprint_of(entries: Iterable[Entry]) -> str:
-    """Of what the lines say, in their order; comments and spaces do not count."""
-    lines = (
-        f"{entry.set_id} {entry.uri} {entry.flags} {entry.priority} {sorted(entry.attributes.items())}"
-        for entry in entries
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
-
-
 def _sets(entries: Iterable[Entry]) -> set[int]:
     return {entry.set_id for entry in entries}
-
-
-def tell(problems: Sequence[Problem]) -> None:
-    """Log each problem of a list."""
-    for problem in problems:
-        (log.error if problem.severity == "error" else log.warning)(str(problem))
