@@ -21,6 +21,7 @@ from dispatcher.listfile import parse_list
 from dispatcher.outcome import Resolve
 from dispatcher.selection import slot_of
 from dispatcher.service import MAX_LOOKUPS_A_REQUEST, Service
+from dispatcher.slices import Slices
 from health.board import Word
 from sip.uri import host_port
 from sipdispatch.control_naming import ALL, is_entry, spelling
@@ -30,7 +31,6 @@ from sipdispatch.happening import Happening
 from sipdispatch.listedit import with_line, without_lines
 from sipdispatch.operations import OperationError, ReloadReport
 from sipdispatch.running import Running
-from sipdispatch.slices import Slices
 from sipdispatch.unwritten import remedy_of
 from sipdispatch.upkeep import Upkeep
 

@@ -13,13 +13,13 @@ import trio
 
 from dispatcher.listener import Listener
 from dispatcher.service import Service
+from dispatcher.slices import Slices
 from dispatcher.watch import INTERVAL_S
 from health.board import NEW_WORK
 from sipdispatch import proxy, steering
 from sipdispatch.config import Config, Control, Flags, Health, Sections
 from sipdispatch.errors import CommandError
 from sipdispatch.load import load
-from sipdispatch.slices import Slices
 from tests.dispatcher.world import request
 
 LIST = """# ours
