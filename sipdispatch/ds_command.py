@@ -29,8 +29,8 @@ from sipdispatch.time_words import span
 
 NOT_DRAINED: Final = 1
 """Exit status when the time for draining is over and something is left."""
-RELOAD_TIMEOUT_S: Final = 120.0
-"""For a list to be read, its names to be looked up and its tables to be built."""
+CHANGE_TIMEOUT_S: Final = 120.0
+"""For a list to be read, its names looked up and its tables built; or for a word to reach all of a large set."""
 LONG_CALL_S: Final = 7200.0
 """Calls without a sign of life for so long are over; the proxy counts them no longer than that."""
 
@@ -178,7 +178,9 @@ def set_state(*, state: str, named: tuple[str, ...], set_id: int | None, **optio
     """
     set_id, destination = _who(named, set_id)
     with connect(options) as proxy:
-        done = proxy.call("dispatcher.set_word", {"word": state, "destination": destination, "set": set_id})
+        done = proxy.call(
+            "dispatcher.set_word", {"word": state, "destination": destination, "set": set_id}, timeout=CHANGE_TIMEOUT_S
+        )
     _say_word(done, options)
 
 
@@ -198,7 +200,7 @@ def drain(
     if timeout is not None and not wait:
         raise CommandError("--timeout is about waiting", "sipdispatch ds drain", "write --wait, or leave it out")
     with connect(options) as proxy:
-        done = proxy.call("dispatcher.drain", {"destination": destination, "set": set_id})
+        done = proxy.call("dispatcher.drain", {"destination": destination, "set": set_id}, timeout=CHANGE_TIMEOUT_S)
         if not wait:
             _say_word(done, options)
             return 0
@@ -238,7 +240,7 @@ def _left(proxy: ControlClient, done: Mapping[str, Any]) -> str:
 def undrain(*, destination: str, set_id: int | None, **options: Unpack[ControlOptions]) -> None:
     """Give a destination new work again."""
     with connect(options) as proxy:
-        done = proxy.call("dispatcher.undrain", {"destination": destination, "set": set_id})
+        done = proxy.call("dispatcher.undrain", {"destination": destination, "set": set_id}, timeout=CHANGE_TIMEOUT_S)
     _say_word(done, options)
 
 
@@ -289,7 +291,7 @@ def add(
         "address": uri,
         "flags": flags,
         "priority": priority,
-        "attrs": attributes,
+        "attrs": attributes or None,
         "save": save,
         "report": True,
     }
@@ -312,7 +314,7 @@ def _change(method: str, params: Mapping[str, Any], options: ControlOptions, don
     """Change the list in force and say what is different; the exit status."""
     with connect(options) as proxy:
         try:
-            report = proxy.call(method, params, timeout=RELOAD_TIMEOUT_S)
+            report = proxy.call(method, params, timeout=CHANGE_TIMEOUT_S)
         except RefusedError as error:
             report = error.details.get("report")
             if not isinstance(report, dict):

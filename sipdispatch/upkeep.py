@@ -49,7 +49,7 @@ PUBLISH_S = 0.02
 """Between two snapshots of one list: when a whole rack dies, its servers do not make one each."""
 LOOK_S = 0.5
 """How old a latency or the share of a slow start may be."""
-_FILL_THE_SET = "write flag 4 to take one out"
+_FILL_THE_SET = "to take the last one out, write flag 4 in its line, or: sipdispatch ds set-state d"
 
 
 AtRest = Callable[[], AbstractContextManager[None]]

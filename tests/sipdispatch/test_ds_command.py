@@ -283,7 +283,7 @@ def test_warnings_are_told(run: Run, tmp_path: Path) -> None:
 def test_add_and_remove(run: Run, tmp_path: Path) -> None:
     operations = Steered(with_these(destination(1, uri=A), destination(2, uri=B, set_id=2)))
     with structlog.testing.capture_logs(), running(tmp_path / NAME, operations):
-        assert run("ds", "add", "1", "sip:x")[1] == "+ sip:192.0.2.23\nadded; 3 destinations\n"
+        assert run("ds", "add", "1", "sip:x", "0", "0", "")[1] == "+ sip:192.0.2.23\nadded; 3 destinations\n"
         assert run("ds", "add", "1", "sip:x", "8", "2", "weight=5", "--save")[0] == 0
         assert run("ds", "remove", B, "--save")[1].endswith("removed, and taken out of the list; 3 destinations\n")
         assert run("ds", "remove", "sip:x")[2].startswith("sipdispatch: error: no destination is called sip:x\n")
