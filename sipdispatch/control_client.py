@@ -173,6 +173,8 @@ def _who_may(path: Path) -> str:
         return f"run this as root, or as a user who may enter {path.parent}"
     if not found.st_mode & stat.S_IWGRP:
         return "run this as root, or as the user that the proxy runs as"
+    if not found.st_gid:  # nobody is to join that group for this
+        return "run this as root, or write in [control] the group of those who may, and restart the proxy"
     try:
         group = grp.getgrgid(found.st_gid).gr_name
     except KeyError:
