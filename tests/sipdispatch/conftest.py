@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import structlog
 import trio
 
 from dispatcher.slots import TABLE_SIZE
 from sipdispatch import notices
 from tests.sipdispatch.notice_servers import HttpServer, Trust, listening, make_trust
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that sets the logs up for its process leaves them as they were to the next test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
