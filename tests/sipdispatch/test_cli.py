@@ -218,7 +218,7 @@ def test_a_fault_is_three_lines_whatever_is_in_it() -> None:
     assert str(Fault("a\nb", "c\r\nd", " e\tf ")) == "sipdispatch: error: a b\n  where: c d\n  to do: e f"
     assert (
         str(Fault("\x1b[2J", "\x9b", "\u202e")).split()
-        == "sipdispatch: error: \\x1b[2J where: \\x9b to do: \\x202e".split()
+        == "sipdispatch: error: \\x1b[2J where: \\x9b to do: \\u202e".split()
     )
 
 
