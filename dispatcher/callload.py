@@ -16,6 +16,7 @@ from typing import assert_never
 
 from dispatcher.callfact import CallFact, CallStep
 from dispatcher.recent import DEFAULT_ENTRIES
+from dispatcher.steps import Steps
 
 RINGING_S = 180.0
 """From the first INVITE.  A proxy with state gives up then too (timer C, RFC 3261 16.6 step 11)."""
@@ -59,12 +60,21 @@ class CallTable:
         return sum(map(len, self._queues))
 
     def active(self, number: int) -> int:
-        """The calls that a destination has now, as of the last step or `expire`."""
+        """The calls that a destination has now, as of the last step, `expire` or `expire_all`."""
         return self._active.get(number, 0)
 
     def begun(self, number: int) -> int:
         """The calls that a destination has been given so far."""
         return self._begun.get(number, 0)
+
+    def begun_by_number(self) -> dict[int, int]:
+        """The same of all that have been given any, as of now."""
+        return dict(self._begun)
+
+    def forget(self, number: int) -> None:
+        """Begin anew with what a destination has been given; the calls that it still has stay counted."""
+        self._begun.pop(number, None)
+        self._idle_since.pop(number, None)
 
     def idle_since(self, number: int) -> float:
         """When the last call of a destination that has none now has ended; minus infinity when it never had any."""
@@ -90,13 +100,22 @@ class CallTable:
             case _:  # pragma: no cover
                 assert_never(fact.step)
 
-    def expire(self, now: float) -> None:
-        """Take away some of those whose time is over, MOST_EXPIRED of each queue."""
+    def expire(self, now: float) -> bool:
+        """Take away some of those whose time is over, MOST_EXPIRED of each queue; whether there may be more."""
+        more = False
         for queue in self._queues:
             for _ in range(MOST_EXPIRED):
                 if not queue or _until(next(iter(queue.values()))) > now * _TICKS:
                     break
                 self._leave(queue.popitem(last=False)[1], now)
+            else:
+                more = True
+        return more
+
+    def expire_all(self, now: float) -> Steps[None]:
+        """Take all of them away, some in each step."""
+        while self.expire(now):
+            yield
 
     def _begin(self, key: int, number: int, now: float) -> None:
         """A retransmission changes nothing, unless it went to another destination because the first has died."""

@@ -107,6 +107,11 @@ class Service:
         """Use this snapshot from the next datagram on."""
         self.snapshot = snapshot
 
+    def forget(self, number: int) -> None:
+        """Begin anew with what is counted of a destination."""
+        self.counters.forget(number)
+        self.calls.forget(number)
+
     def stop(self) -> None:
         """Stop waiting for datagrams; `serve` returns when what the kernel holds already has been dealt with."""
         self._reading.cancel()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -18,8 +17,10 @@ from dispatcher.destination import NO_PING, Destination
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.selection import Pool
 from dispatcher.service import Service
+from dispatcher.slices import in_slices
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
+from dispatcher.steps import Steps
 from health.board import NEW_WORK, Board, Change, Standing
 from health.latency import BUCKETS_S
 from health.latency import Histogram as Times
@@ -106,22 +107,13 @@ class Running:
     async def look(self) -> None:
         """Look at the counters now and then, for their rates; never returns."""
         while True:
-            counters = self._counters
-            messages = Counter(counters.requests)
-            for (number, _), count in counters.replies.items():
-                messages[number] += count
             now = trio.current_time()
-            self._messages.look(messages, now)
-            self._calls.look(self._begun(), now)
+            self._messages.look(await in_slices(_messages_of(self._counters)), now)
+            if self._service is not None:
+                calls = self._service.calls
+                await in_slices(calls.expire_all(now))  # while no message comes, nobody else lets them go
+                self._calls.look(calls.begun_by_number(), now)
             await trio.sleep(LOOK_S)
-
-    def _begun(self) -> dict[int, int]:
-        """The calls of each destination since the start; those whose time is over are let go on the way."""
-        if self._service is None:
-            return {}
-        calls = self._service.calls
-        calls.expire(trio.current_time())
-        return {number: calls.begun(number) for number in self._service.snapshot.numbers}
 
     # What happens
 
@@ -278,6 +270,15 @@ class Running:
             answer_times=_histogram(counters.answer_times.get(number)),
             avoided_until=standing.avoided_until + ago if standing.avoided_until else None,
         )
+
+
+def _messages_of(counters: Counters) -> Steps[dict[int, int]]:
+    """The requests and replies of each destination since the start."""
+    messages = dict(counters.requests)
+    for (number, _), count in dict(counters.replies).items():
+        messages[number] = messages.get(number, 0) + count
+        yield
+    return messages
 
 
 def _about(number: int, destination: Destination) -> About:

@@ -17,12 +17,13 @@ import trio
 
 from dispatcher.algorithm import Kind
 from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_states
+from dispatcher.departed import Departed
 from dispatcher.destination import Destination, Entry
 from dispatcher.listdiff import diff_lists
 from dispatcher.listener import Listener
 from dispatcher.names import FAMILIES
 from dispatcher.problem import Problem, refuses
-from dispatcher.recent import LIFETIME, ids_by_set
+from dispatcher.recent import ids_by_set
 from dispatcher.refresh import ListNames
 from dispatcher.selection import Pool
 from dispatcher.service import Service
@@ -118,7 +119,7 @@ class Upkeep:
             for algorithm in (policy.algorithm, *(rule.algorithm for rule in policy.rules))
             if algorithm is not None
         )
-        self._departed: dict[int, tuple[Destination, float]] = {}
+        self._departed = Departed()
         self._version = 0
         self._following: trio.CancelScope | None = None
         self._building = trio.Lock()
@@ -325,10 +326,12 @@ class Upkeep:
         Latencies, and the shares of those who start slowly, change all the time: they are looked at now and then.
         """
         while True:
-            with trio.move_on_after(LOOK_S if self._chooses_by_latency or self._ramping else math.inf):
+            look_at = trio.current_time() + (LOOK_S if self._chooses_by_latency or self._ramping else math.inf)
+            with trio.move_on_at(min(look_at, self._departed.next_lapse)):
                 await self._board_changed.wait()
             self._board_changed = trio.Event()
             self.publish()
+            await in_slices(self._forget_departed())
             await trio.sleep(PUBLISH_S)
 
     def _note_board(self) -> None:
@@ -385,8 +388,8 @@ class Upkeep:
             targets, remembered = await in_slices(self._targets(pools, numbers))
             by_number = {target.number: destination for target, destination in targets}
             self._destinations |= by_number
-            self._note_departed(numbers)
-            departed = {number: destination for number, (destination, _) in self._departed.items()}
+            await in_slices(self._forget_departed())
+            self._note_departed(by_number)
             base = await in_slices(
                 assemble.steps(
                     version=self._version + 1,
@@ -395,7 +398,7 @@ class Upkeep:
                     listeners=self._listeners,
                     pools=pools,
                     numbers=numbers,
-                    departed=departed,
+                    departed=self._departed.destinations,
                 )
             )
 
@@ -452,15 +455,17 @@ class Upkeep:
             remembered |= yield from known.steps(self._kept, pool.destinations, numbers[set_id])
         return targets, remembered
 
-    def _note_departed(self, numbers: dict[int, tuple[int, ...]]) -> None:
-        """Remember what leaves for as long as a request that was sent there may still be ringing."""
-        now = trio.current_time()
-        self._departed = {number: item for number, item in self._departed.items() if item[1] > now}
-        staying = {number for members in numbers.values() for number in members}
-        for set_id, members in self._numbers.items():
-            for number, destination in zip(members, self._pools[set_id].destinations, strict=True):
-                if number not in staying:
-                    self._departed[number] = (destination, now + LIFETIME)
+    def _note_departed(self, by_number: Mapping[int, Destination]) -> None:
+        """Remember who leaves for as long as a request that was sent there may still be ringing."""
+        gone = self._destinations.keys() - by_number.keys()
+        self._departed.note({number: self._destinations[number] for number in gone}, trio.current_time())
+
+    def _forget_departed(self) -> Steps[None]:
+        """Forget who has left for so long, and what was counted of it unless it has come back."""
+        for number in self._departed.lapse(trio.current_time()):
+            if self.service is not None and number not in self._destinations:
+                self.service.forget(number)
+            yield
 
     def publish(self) -> None:
         """Let those who choose know at once what is known now."""

@@ -188,6 +188,26 @@ def test_a_call_lasts_two_hours_from_its_last_sign_of_life() -> None:
     assert tell.table.active(A) == 0
 
 
+def test_all_whose_time_is_over_are_taken_away_a_few_in_each_step() -> None:
+    tell = Counted()
+    for key in range(20):
+        tell(BEGIN, key=key)
+    tell(BEGIN, key=50, now=RINGING_S / 2)
+    steps = tell.table.expire_all(RINGING_S)
+    next(steps)
+    assert tell.table.active(A) == 21 - MOST_EXPIRED
+    assert len([*steps]) == 20 // MOST_EXPIRED - 1
+    assert tell.table.active(A) == 1
+
+
+def test_who_is_forgotten_begins_anew_and_keeps_its_calls() -> None:
+    tell = Counted()
+    tell(BEGIN)
+    assert tell.table.begun_by_number() == {A: 1}
+    tell.table.forget(A)
+    assert (tell.table.begun(A), tell.table.active(A), tell.table.begun_by_number()) == (0, 1, {})
+
+
 def test_a_step_takes_away_a_few_only() -> None:
     tell = Counted()
     for key in range(20):
