@@ -31,7 +31,7 @@ ANYBODY = "sip:bob@example.com"
 RATE = 400
 """Requests a second; their answers are as many messages again."""
 NOBODY = 65534
-EVENTS = 2000
+EVENTS = 1500
 """More than wait for a follower, and than the kernel takes for one."""
 UNWRITTEN = "words and verdicts cannot be written: a restart would forget them"
 
