@@ -210,15 +210,17 @@ def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> Ste
     yield
     workers = sorted(contender for group in by_weight for contender in group)  # in the order of the list
     yield
+    by_relative = by_weight if relative.count(None) == len(relative) else _shares([everyone], relative, seeds)
+    yield
+    by_tier = by_weight if len(levels) < 2 else _shares(levels, weights, seeds)
+    yield
+    by_priority = sorted(workers, key=lambda worker: -entries[worker.destination].priority)
+    yield
     return {
         Ranking.WEIGHT: by_weight,
-        Ranking.RELATIVE_WEIGHT: (
-            by_weight if relative.count(None) == len(relative) else _shares([everyone], relative, seeds)
-        ),
-        Ranking.TIERS: by_weight if len(levels) < 2 else _shares(levels, weights, seeds),
-        Ranking.PRIORITY: tuple(
-            (contender,) for contender in sorted(workers, key=lambda worker: -entries[worker.destination].priority)
-        ),
+        Ranking.RELATIVE_WEIGHT: by_relative,
+        Ranking.TIERS: by_tier,
+        Ranking.PRIORITY: tuple((contender,) for contender in by_priority),
     }
 
 

@@ -110,10 +110,13 @@ class Service:
                 now = trio.current_time()
                 self._monitor.set_target(target, now=now, known=known.get(target.number), start=start)
                 await self._breathe(count)
+            await trio.lowlevel.checkpoint()
             on_added()
+            await trio.lowlevel.checkpoint()
             for count, number in enumerate(self._monitor.others(wanted), 1):
                 self._monitor.remove(number)
                 await self._breathe(count)
+            await trio.lowlevel.checkpoint()
             self._sources.keep(set(map(key_of, wanted.values())))
         self._come_of_it()
 
