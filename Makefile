@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test coverage peers lint format bench bench-pause fuzz docs clean distclean
+.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage fuzz docs clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,11 @@ format: $(VENV)/.dev ## rewrite the sources in the project's style
 bench: $(VENV)/.run ## forwarding side by side with the null forwarder and Kamailio, as a Markdown table
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-pause: $(VENV)/.run ## the longest time that reading a list of 2,000 destinations again stops the forwarding
+bench-pause: $(VENV)/.run ## the longest time that reading the list again stops the forwarding (ARGS to bench.pause)
 	@$(BIN)/python -m bench.pause $(ARGS)
+
+bench-outage: $(VENV)/.dev peers ## what becomes of calls when one of two Asterisks freezes or dies (root, 25 minutes)
+	@$(BIN)/python -m bench.outage $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
 	@$(BIN)/python fuzz/run.py $(ARGS)

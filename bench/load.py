@@ -33,13 +33,15 @@ class Load:
     lost: int
     seconds: float
     gap_us: float
+    delay_us: float
 
     @classmethod
     def parse(cls, line: str) -> Self:
         """From the line that sipload prints."""
         fields = dict(field.split("=") for field in line.split())
         counts = {name: int(fields[name]) for name in ("sent", "got", "late", "bad", "lost")}
-        return cls(**counts, seconds=float(fields["seconds"]), gap_us=float(fields["gap_us"]))
+        gap_us, delay_us = float(fields["gap_us"]), float(fields["delay_us"])
+        return cls(**counts, seconds=float(fields["seconds"]), gap_us=gap_us, delay_us=delay_us)
 
     @property
     def messages_per_second(self) -> float:

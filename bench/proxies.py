@@ -50,7 +50,7 @@ class Proxy:
         ]
 
 
-def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str]) -> list[Proxy]:
+def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str], *, probes: bool = False) -> list[Proxy]:
     """The floor, Kamailio where it is installed, ours, and the extra ones; `only` keeps those named."""
     null = build(HERE / "nullforward.c", work)
     client = f"{layout.CLIENT_HOST} {layout.CLIENT_PORT}"
@@ -64,7 +64,8 @@ def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str]) -> list[Pro
         run = "-f {work}/kamailio.cfg -w {work} -Y {work} -P {work}/kamailio.pid"
         found.append(Proxy(KAMAILIO, f"{kamailio} -DD -E {KAMAILIO_MEMORY} {run}"))
     configuration = work / "sipdispatch.toml"
-    configuration.write_text("[proxy]\n[health]\nenabled = false\n")  # the others do not probe either
+    # The others do not probe either.
+    configuration.write_text(f"[proxy]\n[health]\nenabled = {str(probes).lower()}\n")
     options = f"--config {configuration} --listen udp:{{listen}} --list {{list}} --algorithm call-id"
     found.append(Proxy(OURS, f"{ours} proxy {options}"))
     found += extra
@@ -76,8 +77,13 @@ def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str]) -> list[Pro
 
 
 @contextlib.contextmanager
-def running(proxy: Proxy, *, work: Path, count: int, cpu: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    """The proxy, pinned to a CPU and seen to forward, while the block is open.  BenchError when it does not."""
+def running(
+    proxy: Proxy, *, work: Path, count: int, cpu: int | None, settles: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The proxy, pinned to a CPU and seen to forward, while the block is open.  BenchError when it does not.
+
+    One that `settles` has nothing to do without calls, and is waited for until then.
+    """
     list_file = work / "dispatcher.list"
     list_file.write_text(layout.dispatcher_list(count))
     configuration = (HERE / "kamailio.cfg").read_text()
@@ -91,7 +97,8 @@ def running(proxy: Proxy, *, work: Path, count: int, cpu: int | None) -> Iterato
         process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=work, env=own)
     try:
         _wait_until_it_forwards(proxy, process, work=work, log=log)
-        _wait_until_idle(proxy, process)
+        if settles:
+            _wait_until_idle(proxy, process)
         yield process
     finally:
         _stop(process)

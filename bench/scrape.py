@@ -27,8 +27,9 @@ from bench.table import machine, markdown
 from sip.uri import Address
 from sipdispatch.errors import CommandError
 from sipdispatch.facts import ProxyFacts
+from sipdispatch.garbage import THRESHOLD as GC_THRESHOLD
 from sipdispatch.http import serve_http
-from sipdispatch.proxy import GC_THRESHOLD, SWITCH_INTERVAL_S
+from sipdispatch.proxy import SWITCH_INTERVAL_S
 from tests.sipdispatch.fake_operations import FakeOperations, destination, with_destinations, with_these
 
 TICK_S = 0.001

@@ -5,8 +5,8 @@
  * At most WINDOW are unanswered at a time and at most RATE a second are sent (0: as fast as answers come).
  *
  * Prints one line: sent; got (200s in time); late (answers after the last request's second); bad (answers but 200);
- * lost (unanswered for LOST_SECONDS while nothing else came); seconds; the longest time without an answer in
- * microseconds. */
+ * lost (never answered, until nothing came for LOST_SECONDS); seconds; the longest time without an answer, and the
+ * longest that one request waited for its answer, in microseconds. */
 #include "udp.h"
 
 #include <poll.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define LOST_SECONDS 0.2
+#define REMEMBERED 65536 /* requests whose moment is known: a second's at any rate that a proxy reaches */
 
 static const char SDP[] =
     "v=0\r\no=alice 53655765 2353687637 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -26,8 +27,10 @@ struct load {
     const char *proxy, *client;
     int proxy_port, client_port, socket;
     long window, run, sent, got, bad, lost, in_flight;
-    double rate, started, last_answer, longest_gap;
+    double rate, started, last_answer, longest_gap, longest_delay;
 };
+
+static double sent_at[REMEMBERED];
 
 static double now(void) {
     struct timespec t;
@@ -68,6 +71,7 @@ static void send_requests(struct load *l, int number) {
     static struct iovec vector[BATCH];
     static struct mmsghdr messages[BATCH];
     for (int i = 0; i < number; i++) {
+        sent_at[(l->sent + i) % REMEMBERED] = now();
         vector[i] = (struct iovec){out[i], make_invite(out[i], l, l->sent + i)};
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &vector[i], .msg_iovlen = 1};
     }
@@ -82,6 +86,19 @@ static void note_gap(struct load *l) {
         l->longest_gap = gap;
 }
 
+/* The number of the request that an answer of this run belongs to, -1 for one of an earlier run. */
+static long request_of(const struct load *l, const char *answer, size_t length) {
+    char branch[64];
+    int size = snprintf(branch, sizeof branch, "branch=z9hG4bK-%lx-", l->run);
+    const char *at = memmem(answer, length, branch, size), *end = answer + length;
+    if (!at)
+        return -1;
+    long id = 0;
+    for (at += size; at < end && *at >= '0' && *at <= '9'; at++)
+        id = 10 * id + (*at - '0');
+    return id;
+}
+
 static int receive_answers(struct load *l) {
     static char in[BATCH][DATAGRAM];
     static struct iovec vector[BATCH];
@@ -94,6 +111,11 @@ static int receive_answers(struct load *l) {
     if (number <= 0)
         return 0;
     for (int i = 0; i < number; i++) {
+        long id = request_of(l, in[i], messages[i].msg_len);
+        if (id < 0)
+            continue;
+        double delay = now() - sent_at[id % REMEMBERED];
+        l->longest_delay = delay > l->longest_delay ? delay : l->longest_delay;
         if (!memcmp(in[i], "SIP/2.0 200", 11))
             l->got++;
         else if (l->bad++ == 0)
@@ -119,10 +141,8 @@ static void run(struct load *l, double seconds) {
             struct pollfd readable = {l->socket, POLLIN, 0};
             poll(&readable, 1, 1);
         }
-        if (l->in_flight && now() - l->last_answer > LOST_SECONDS) {
-            l->lost += l->in_flight;
-            l->in_flight = 0;
-        }
+        if (l->in_flight && now() - l->last_answer > LOST_SECONDS)
+            l->in_flight = 0; /* others may go; should they be answered after all, they are not lost */
     }
     note_gap(l);
 }
@@ -130,11 +150,12 @@ static void run(struct load *l, double seconds) {
 /* What is still on its way when the time is over cost the proxy as much, but belongs to no rate. */
 static long drain(struct load *l) {
     struct load after = *l;
-    for (double until = now() + LOST_SECONDS; after.in_flight && now() < until;)
+    while (after.got + after.bad < after.sent && now() < after.last_answer + LOST_SECONDS)
         if (!receive_answers(&after))
             sched_yield();
-    l->lost += after.in_flight;
-    return l->in_flight - after.in_flight;
+    l->lost = l->sent - after.got - after.bad;
+    l->longest_delay = after.longest_delay;
+    return after.got - l->got;
 }
 
 int main(int argc, char **argv) {
@@ -151,7 +172,7 @@ int main(int argc, char **argv) {
     run(&l, atof(argv[5]));
     double seconds = now() - l.started;
     long late = drain(&l);
-    printf("sent=%ld got=%ld late=%ld bad=%ld lost=%ld seconds=%.6f gap_us=%.0f\n", l.sent, l.got, late, l.bad, l.lost,
-        seconds, l.longest_gap * 1e6);
+    printf("sent=%ld got=%ld late=%ld bad=%ld lost=%ld seconds=%.6f gap_us=%.0f delay_us=%.0f\n", l.sent, l.got, late, l.bad,
+        l.lost, seconds, l.longest_gap * 1e6, l.longest_delay * 1e6);
     return 0;
 }

@@ -12,6 +12,8 @@ from dispatcher.destination import DISABLED, INACTIVE, Destination
 from dispatcher.listener import Listener
 from dispatcher.selection import FULL_SHARE, Pool
 from dispatcher.snapshot import Policy, Snapshot
+from dispatcher.steps import Steps, stepwise
+from dispatcher.whereabouts import find
 from health.board import NEW_WORK, State, Verdict, Word
 
 _NOTHING: Mapping[int, Any] = MappingProxyType({})
@@ -45,11 +47,16 @@ def state_of(destination: Destination) -> State:
 
     Kamailio's flag 1 (starts inactive) waits for a probe that says otherwise.
     """
-    flags = destination.entry.flags
+    return _state_by_flags(destination.entry.flags)
+
+
+@lru_cache
+def _state_by_flags(flags: int) -> State:
     word = Word.DISABLED if flags & DISABLED else Word.ENABLED
     return State(word, Verdict.DOWN if flags & INACTIVE else Verdict.UP)
 
 
+@stepwise
 def assemble(
     *,
     version: int,
@@ -59,7 +66,7 @@ def assemble(
     pools: Mapping[int, Pool],
     numbers: Mapping[int, Sequence[int]],
     departed: Mapping[int, Destination] | None = None,
-) -> Snapshot:
+) -> Steps[Snapshot]:
     """The snapshot over these pools (one a set), as if the network had refused nobody; `numbers` has each set's."""
     destinations: list[Destination] = []
     all_numbers: list[int] = []
@@ -68,7 +75,14 @@ def assemble(
         starts[set_id] = len(destinations)
         destinations += pool.destinations
         all_numbers += numbers[set_id]
-    liveness = {set_id: bytes(state_of(each).code for each in pool.destinations) for set_id, pool in pools.items()}
+    liveness = {}
+    for set_id, pool in pools.items():
+        codes = bytearray()
+        for destination in pool.destinations:
+            codes.append(state_of(destination).code)
+            yield
+        liveness[set_id] = bytes(codes)
+    where = yield from find.steps(destinations, all_numbers)
     return Snapshot(
         version=version,
         policy=policy,
@@ -81,6 +95,7 @@ def assemble(
         serving=is_serving(policy, pools, liveness),
         numbers=tuple(all_numbers),
         departed=departed or {},
+        where=where,
     )
 
 
@@ -105,7 +120,7 @@ def with_states(
         start = snapshot.starts[set_id]
         numbers = snapshot.numbers[start : start + len(pool.destinations)]
         codes = bytearray(
-            code if (known := states.get(number)) is None else _code(known)
+            code if (known := states.get(number)) is None else known.code
             for number, code in zip(numbers, snapshot.liveness[set_id], strict=True)
         )
         if avoided:
@@ -134,11 +149,6 @@ def _spare(policy: Policy, pool: Pool, codes: bytearray, places: Sequence[int]) 
     )
     if all(any(spared[index] & NEW_WORK for index in members) for members in workers):
         codes[:] = spared
-
-
-@lru_cache(maxsize=16)
-def _code(known: State) -> int:
-    return known.code
 
 
 def sets_in_use(policy: Policy) -> frozenset[int]:

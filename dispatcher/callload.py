@@ -10,11 +10,13 @@ every step takes away only a few whose time is over, and never looks at the othe
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, defaultdict
 from typing import assert_never
 
 from dispatcher.callfact import CallFact, CallStep
 from dispatcher.recent import DEFAULT_ENTRIES
+from dispatcher.steps import Steps
 
 RINGING_S = 180.0
 """From the first INVITE.  A proxy with state gives up then too (timer C, RFC 3261 16.6 step 11)."""
@@ -40,7 +42,7 @@ class CallTable:
     seconds of one clock that never goes back.
     """
 
-    __slots__ = ("_active", "_answered", "_begun", "_challenged", "_queues", "_ringing", "entries")
+    __slots__ = ("_active", "_answered", "_begun", "_challenged", "_idle_since", "_queues", "_ringing", "entries")
 
     def __init__(self, entries: int = DEFAULT_ENTRIES) -> None:
         self.entries = entries
@@ -52,17 +54,31 @@ class CallTable:
         self._queues = (self._ringing, self._challenged, self._answered)
         self._active: dict[int, int] = {}
         self._begun: defaultdict[int, int] = defaultdict(int)
+        self._idle_since: dict[int, float] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._queues))
 
     def active(self, number: int) -> int:
-        """The calls that a destination has now, as of the last step or `expire`."""
+        """The calls that a destination has now, as of the last step, `expire` or `expire_all`."""
         return self._active.get(number, 0)
 
     def begun(self, number: int) -> int:
         """The calls that a destination has been given so far."""
         return self._begun.get(number, 0)
+
+    def begun_by_number(self) -> dict[int, int]:
+        """The same of all that have been given any, as of now."""
+        return dict(self._begun)
+
+    def forget(self, number: int) -> None:
+        """Begin anew with what a destination has been given; the calls that it still has stay counted."""
+        self._begun.pop(number, None)
+        self._idle_since.pop(number, None)
+
+    def idle_since(self, number: int) -> float:
+        """When the last call of a destination that has none now has ended; minus infinity when it never had any."""
+        return self._idle_since.get(number, -math.inf)
 
     def note(self, fact: CallFact, number: int | None, now: float) -> None:
         """Take in what a message tells; `number` is the destination of a BEGIN and not looked at otherwise."""
@@ -78,19 +94,28 @@ class CallTable:
             case CallStep.CHALLENGED:
                 self._challenge(fact.key, now)
             case CallStep.FAILED:  # what fails within an answered call does not end it
-                self._forget(fact.key, self._ringing, self._challenged)
+                self._forget(fact.key, now, self._ringing, self._challenged)
             case CallStep.END:
-                self._forget(fact.key, *self._queues)
+                self._forget(fact.key, now, *self._queues)
             case _:  # pragma: no cover
                 assert_never(fact.step)
 
-    def expire(self, now: float) -> None:
-        """Take away some of those whose time is over, MOST_EXPIRED of each queue."""
+    def expire(self, now: float) -> bool:
+        """Take away some of those whose time is over, MOST_EXPIRED of each queue; whether there may be more."""
+        more = False
         for queue in self._queues:
             for _ in range(MOST_EXPIRED):
                 if not queue or _until(next(iter(queue.values()))) > now * _TICKS:
                     break
-                self._leave(queue.popitem(last=False)[1])
+                self._leave(queue.popitem(last=False)[1], now)
+            else:
+                more = True
+        return more
+
+    def expire_all(self, now: float) -> Steps[None]:
+        """Take all of them away, some in each step."""
+        while self.expire(now):
+            yield
 
     def _begin(self, key: int, number: int, now: float) -> None:
         """A retransmission changes nothing, unless it went to another destination because the first has died."""
@@ -104,9 +129,9 @@ class CallTable:
         if known is not None:
             if known & _NUMBER == number:
                 return
-            self._leave(self._ringing.pop(key))
+            self._leave(self._ringing.pop(key), now)
         elif len(self) >= self.entries:
-            self._make_room()
+            self._make_room(now)
         if self.entries:
             self._ringing[key] = _pack(number, now + RINGING_S)
             self._active[number] = self._active.get(number, 0) + 1
@@ -130,25 +155,26 @@ class CallTable:
             self._answered[key] = _pack(known & _NUMBER, now + ANSWERED_S)
             self._answered.move_to_end(key)
 
-    def _forget(self, key: int, *queues: OrderedDict[int, int]) -> None:
+    def _forget(self, key: int, now: float, *queues: OrderedDict[int, int]) -> None:
         for queue in queues:
             known = queue.pop(key, None)
             if known is not None:
-                self._leave(known)
+                self._leave(known, now)
 
-    def _make_room(self) -> None:
+    def _make_room(self, now: float) -> None:
         first = [queue for queue in self._queues if queue]
         if first:
             nearest = min(first, key=lambda queue: next(iter(queue.values())))
-            self._leave(nearest.popitem(last=False)[1])
+            self._leave(nearest.popitem(last=False)[1], now)
 
-    def _leave(self, known: int) -> None:
+    def _leave(self, known: int, now: float) -> None:
         number = known & _NUMBER
         left = self._active[number] - 1
         if left:
             self._active[number] = left
         else:
             del self._active[number]
+            self._idle_since[number] = now
 
 
 def _pack(number: int, until: float) -> int:

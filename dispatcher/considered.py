@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import assert_never
 
 import attrs
@@ -65,13 +66,11 @@ def explain(
     taking = spared(bytes(liveness), ramp, ramp_place(key_digest)) if ramp else liveness
     if chosen is not None and not taking[chosen] & NEW_WORK:
         taking = liveness  # nobody takes this key by their ramps
-    asked = iter(
-        dict.fromkeys(
-            (
-                *_order(pool, algorithm, key_digest, counter, taking, calls),
-                *_order(pool, algorithm, key_digest, counter, liveness, calls),
-                *candidates(pool, key_digest, liveness, algorithm.table),
-            )
+    asked = _each_once(
+        chain(
+            _order(pool, algorithm, key_digest, counter, taking, calls),
+            _order(pool, algorithm, key_digest, counter, liveness, calls),
+            candidates(pool, key_digest, liveness, algorithm.table),
         )
     )
     everyone = list(_everyone(pool, algorithm, key_digest, counter))
@@ -90,6 +89,15 @@ def explain(
         yield Considered(index, reason)
     for index in sorted(set(range(len(pool.destinations))) - set(everyone)):
         yield Considered(index, Reason.NO_WEIGHT)
+
+
+def _each_once(indexes: Iterable[int]) -> Iterator[int]:
+    """In their order; the later of them are not asked for before they are wanted: each order costs a score for all."""
+    told = set[int]()
+    for index in indexes:
+        if index not in told:
+            told.add(index)
+            yield index
 
 
 def _order(

@@ -37,3 +37,11 @@ class Counters:
     """How long the servers took to answer, by number."""
     lookups: int = 0
     """Names of next hops that had to be asked for."""
+
+    def forget(self, number: int) -> None:
+        """Begin anew with a destination."""
+        self.requests.pop(number, None)
+        self.last_seen.pop(number, None)
+        self.answer_times.pop(number, None)
+        for digit in range(1, 7):
+            self.replies.pop((number, digit), None)

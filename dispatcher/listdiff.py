@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from dispatcher.destination import Entry
+from dispatcher.steps import Steps, stepwise
 
 SHOWN_CHANGES = 5
 """Changed destinations that one line of log names; the rest are counted."""
@@ -63,16 +64,42 @@ class ListDiff:
         return ", ".join(words) or "no change"
 
 
-def diff_lists(before: Sequence[Entry], after: Sequence[Entry]) -> ListDiff:
+@stepwise
+def diff_lists(before: Sequence[Entry], after: Sequence[Entry]) -> Steps[ListDiff]:
     """Compare two lists that were accepted, so that no destination stands twice in a set of either."""
-    old = {entry.key: entry for entry in before}
-    new = {entry.key: entry for entry in after}
+    old = yield from _by_key(before)
+    new = yield from _by_key(after)
+    added: list[Entry] = []
+    removed: list[Entry] = []
+    changed: list[Change] = []
+    old_order: list[Entry] = []
+    new_order: list[Entry] = []
+    for key, entry in new.items():
+        earlier = old.get(key)
+        if earlier is None:
+            added.append(entry)
+        else:
+            new_order.append(earlier)
+            if earlier != entry:
+                changed.append(Change(earlier, entry))
+        yield
+    for key, entry in old.items():
+        (old_order if key in new else removed).append(entry)
+        yield
     return ListDiff(
-        added=tuple(entry for entry in after if entry.key not in old),
-        removed=tuple(entry for entry in before if entry.key not in new),
-        changed=tuple(Change(old[key], entry) for key, entry in new.items() if key in old and old[key] != entry),
-        reordered=[key for key in old if key in new] != [key for key in new if key in old],
+        added=tuple(added),
+        removed=tuple(removed),
+        changed=tuple(changed),
+        reordered=any(one is not other for one, other in zip(old_order, new_order, strict=True)),
     )
+
+
+def _by_key(entries: Sequence[Entry]) -> Steps[dict[tuple[int, str, int, str], Entry]]:
+    found = {}
+    for entry in entries:
+        found[entry.key] = entry
+        yield
+    return found
 
 
 def _facts(entry: Entry) -> dict[str, str]:

@@ -17,6 +17,7 @@ from dispatcher.listsets import Placed, check_identities, check_shares
 from dispatcher.listuri import read_destination
 from dispatcher.listword import Findings, Word, shown
 from dispatcher.problem import Problem, refuses
+from dispatcher.steps import Steps, stepwise
 
 KAMAILIO_LINE_BYTES: Final = 1023
 """What Kamailio reads of a line before it takes the rest for a new line."""
@@ -39,7 +40,8 @@ _FLAGS_HINT = "write 0 or the sum of 1 inactive, 2 trying, 4 disabled, 8 probed,
 _PROBE_ATTRIBUTES = ("ping_from", "probe_interval", "probe_timeout", "rise", "fall", "reply_codes")
 
 
-def parse_list(text: bytes, path: str) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+@stepwise
+def parse_list(text: bytes, path: str) -> Steps[tuple[tuple[Entry, ...], tuple[Problem, ...]]]:
     """Every destination in file order and every problem in order of its place; never raises, whatever the bytes.
 
     `path` only names the file in the problems.  When one of them is an error the list is refused as a whole: there
@@ -59,9 +61,10 @@ def parse_list(text: bytes, path: str) -> tuple[tuple[Entry, ...], tuple[Problem
         read = _read_line(words, found) if words else None
         if read is not None:
             placed.append(read)
-    check_identities(placed, found)
+        yield
+    yield from check_identities.steps(placed, found)
     if not refuses(found.problems):
-        check_shares(placed, found)
+        yield from check_shares.steps(placed, found)
         if not placed:
             found.warning(start, "no destination in the list: no call can be sent anywhere", "write: 1 sip:HOST")
     problems = tuple(sorted(found.problems))

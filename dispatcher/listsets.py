@@ -10,6 +10,7 @@ import attrs
 from dispatcher.destination import Entry
 from dispatcher.listattrs import KAMAILIO_WEIGHTS
 from dispatcher.listword import Findings, Word, shown
+from dispatcher.steps import Steps, stepwise
 
 SHOWN_DESTINATIONS = 8
 """Shares of more destinations than this are cut in a message."""
@@ -28,11 +29,13 @@ class Placed:
     attributes: Mapping[str, Word]
 
 
-def check_identities(lines: Sequence[Placed], found: Findings) -> None:
+@stepwise
+def check_identities(lines: Sequence[Placed], found: Findings) -> Steps[None]:
     """No destination and no duid may stand twice in one set: both are what calls are keyed on."""
     destinations: dict[tuple[int, str, int, str], Entry] = {}
     duids: dict[tuple[int, str], Entry] = {}
     for placed in lines:
+        yield
         entry = placed.entry
         first = destinations.setdefault(entry.key, entry)
         if first is not entry:
@@ -52,14 +55,15 @@ def check_identities(lines: Sequence[Placed], found: Findings) -> None:
             )
 
 
-def check_shares(lines: Sequence[Placed], found: Findings) -> None:
+@stepwise
+def check_shares(lines: Sequence[Placed], found: Findings) -> Steps[None]:
     """Warn, once a set, where Kamailio would choose otherwise by the same numbers."""
     by_set = sorted(lines, key=lambda placed: placed.entry.set_id)
     for _, group in groupby(by_set, key=lambda placed: placed.entry.set_id):
         members = list(group)
-        _check_weights(members, found)
-        _check_priorities(members, found)
-        _check_maxloads(members, found)
+        for check in (_check_weights, _check_priorities, _check_maxloads):
+            yield
+            check(members, found)
 
 
 def kamailio_order(entries: Sequence[Entry]) -> list[int]:

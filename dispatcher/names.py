@@ -16,7 +16,6 @@ What was decided where RFC 3263 leaves it to the application:
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
@@ -27,6 +26,8 @@ import attrs
 
 from dispatcher.destination import Destination, Entry, Transport
 from dispatcher.problem import Problem
+from dispatcher.steps import Steps, stepwise
+from sip.reason import Reason
 from sip.uri import Address, host_port, numeric
 
 MAX_ADDRESSES = 64
@@ -44,8 +45,8 @@ _SRV_LABELS = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 _NAME = re.compile(r"(?!.{254})(?:[a-z0-9_-]{1,63}\.)*(?![0-9]+$)[a-z0-9_-]{1,63}")
 
 
-class FailureKind(enum.Enum):
-    """Why a name has no address.  `label` is for metrics, `sentence` for people."""
+class FailureKind(Reason):
+    """Why a name has no address."""
 
     NO_SUCH_NAME = ("no_such_name", "the DNS does not know the name")
     NO_ADDRESS = ("no_address", "the name has no A or AAAA record")
@@ -58,13 +59,6 @@ class FailureKind(enum.Enum):
     BAD_NAME = ("bad_name", "it is not a host name")
     TOO_MANY = ("too_many", "there are too many names")
     PENDING = ("pending", "it is still being looked up")
-
-    label: str
-    sentence: str
-
-    def __init__(self, label: str, sentence: str) -> None:
-        self.label = label
-        self.sentence = sentence
 
     @property
     def is_answer(self) -> bool:
@@ -227,6 +221,7 @@ def can_be_sent_to(host: str) -> bool:
     return not (ip.is_unspecified or ip.is_multicast or host == "255.255.255.255")
 
 
+@stepwise
 def expand(
     entries: Iterable[Entry],
     answers: Mapping[Lookup, Answer | Failure],
@@ -234,7 +229,7 @@ def expand(
     path: str = "",
     families: frozenset[int] = FAMILIES,
     own: Collection[Address] = (),
-) -> tuple[tuple[Destination, ...], tuple[Problem, ...]]:
+) -> Steps[tuple[tuple[Destination, ...], tuple[Problem, ...]]]:
     """The destinations that entries stand for, in the order of the list, and what is doubtful about them (warnings).
 
     `families` are those that there are listeners for, `own` the listeners' addresses: a message sent there would come
@@ -269,6 +264,7 @@ def expand(
         problems += (
             Problem(path, entry.line, 1, severity="warning", message=message, hint=hint) for message, hint in doubts
         )
+        yield
     return tuple(destinations), tuple(problems)
 
 

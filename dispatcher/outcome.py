@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import enum
-
 import attrs
 
 from dispatcher.callfact import CallFact
+from sip.reason import Reason
 from sip.uri import Address
 
 
-class DropReason(enum.Enum):
-    """Why a datagram ends here.  The value is the metric's label, `sentence` is for people."""
+class DropReason(Reason):
+    """Why a datagram ends here."""
 
     KEEPALIVE = ("keepalive", "an empty line that keeps a NAT binding open")
     STUN = ("stun", "a STUN message")
@@ -28,29 +27,28 @@ class DropReason(enum.Enum):
     INTERNAL = ("internal", "a mistake in this program; the log has its traceback")
     OVERLOAD = ("overload", "too many messages wait for the name service")
 
-    label: str
-    sentence: str
 
-    def __init__(self, label: str, sentence: str) -> None:
-        self.label = label
-        self.sentence = sentence
+class Refusal(Reason):
+    """Why a request is answered with a failure."""
 
-
-class Refusal(enum.Enum):
-    """Why a request is answered with a failure.  The value is the metric's label."""
-
-    BAD_REQUEST = "bad_request"
-    VERSION = "version"
-    SCHEME = "scheme"
-    TOO_MANY_HOPS = "too_many_hops"
-    LOOP = "loop"
-    EXTENSION = "extension"
-    NO_DESTINATION = "no_destination"
-    EDGE_TO_EDGE = "edge_to_edge"
-    UNRESOLVED = "unresolved"
-    TRANSPORT = "transport"
-    NO_LISTENER = "no_listener"
-    NOT_SERVING = "not_serving"
+    BAD_REQUEST = ("bad_request", "it breaks the grammar of SIP")
+    VERSION = ("version", "it is not SIP/2.0")
+    SCHEME = ("scheme", "nobody serves the scheme of its Request-URI")
+    TOO_MANY_HOPS = ("too_many_hops", "its Max-Forwards is 0")
+    LOOP = ("loop", "it has been here before with the same Request-URI and Route: a loop")
+    EXTENSION = ("extension", "its Proxy-Require asks for an extension that the proxy does not have")
+    NO_DESTINATION = ("no_destination", "no destination of the set takes new work")
+    EDGE_TO_EDGE = (
+        "edge_to_edge",
+        (
+            "it comes from the edge and would leave to the edge; if one end is a server of yours, "
+            "put it into core_networks"
+        ),
+    )
+    UNRESOLVED = ("unresolved", "its next hop has no address")
+    TRANSPORT = ("transport", "its next hop asks for a transport that is not served")
+    NO_LISTENER = ("no_listener", "no listener has the address family of its next hop")
+    NOT_SERVING = ("not_serving", "no destination takes new work")
 
 
 @attrs.frozen
@@ -74,6 +72,8 @@ class Forward:
     """Seconds between the request's leaving and this reply; None for a request, and where the reply does not say."""
     retry_after: int | None = None
     """Seconds for which a 503 asks to be left alone (RFC 3261 20.33)."""
+    branch: bytes = b""
+    """Of a reply: that of our Via, without the cookie."""
 
     @property
     def expects_answer(self) -> bool:

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from dispatcher.destination import Destination
+from dispatcher.steps import Steps, stepwise
 
 LIFETIME = 180.0
 """Seconds from first sight: about as long as an INVITE may ring (timer C, RFC 3261 16.6 step 11)."""
@@ -100,17 +102,18 @@ class RecentChoices:
         words[at + 1] = moment << _MOMENT_SHIFT | number
 
 
-def target_ids(destinations: Sequence[Destination]) -> tuple[int, ...]:
+@stepwise
+def target_ids(destinations: Sequence[Destination]) -> Steps[tuple[int, ...]]:
     """A number for each destination, 1 to 2**32 - 1, all different, which a reload of the list leaves alone.
 
     It is a hash of set, URI, address and transport.  Where two hashes are equal, once in 86 lists of ten thousand, the
     later in the order of those four takes another.
     """
-    texts = [
-        f"{destination.entry.set_id}\0{destination.address[0]}\0{destination.address[1]}\0{destination.transport}\0"
-        f"{destination.entry.uri}".encode()
-        for destination in destinations
-    ]
+    texts = []
+    for destination in destinations:
+        entry, (host, port) = destination.entry, destination.address
+        texts.append(f"{entry.set_id}\0{host}\0{port}\0{destination.transport}\0{entry.uri}".encode())
+        yield
     numbers = [0] * len(texts)
     taken = {0}
     for index in sorted(range(len(texts)), key=texts.__getitem__):
@@ -119,7 +122,15 @@ def target_ids(destinations: Sequence[Destination]) -> tuple[int, ...]:
             attempt += 1
         taken.add(number)
         numbers[index] = number
+        yield
     return tuple(numbers)
+
+
+def ids_by_set(sets: Mapping[int, Sequence[Destination]]) -> Steps[dict[int, tuple[int, ...]]]:
+    """The numbers of each set's destinations: no two of the whole list have the same."""
+    everyone = [destination for members in sets.values() for destination in members]
+    numbers = iter((yield from target_ids.steps(everyone)))
+    return {set_id: tuple(islice(numbers, len(members))) for set_id, members in sets.items()}
 
 
 def _hash32(text: bytes, attempt: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from functools import partial
 
 import structlog
 import trio
@@ -14,6 +13,8 @@ from dispatcher.freshness import Freshness, learn
 from dispatcher.names import FAMILIES, Answer, Failure, FailureKind, Lookup, expand, lookup_of
 from dispatcher.problem import Problem
 from dispatcher.resolver import NameSource
+from dispatcher.slices import in_slices
+from dispatcher.steps import Steps
 from sip.uri import Address
 
 MAX_NAMES = 4096
@@ -25,9 +26,6 @@ FIRST_WAIT_S = 5.0
 SETTLE_S = 1.0
 """How long a changed answer waits for others that are being asked for, and names that are due for others that will be:
 one new snapshot instead of many."""
-
-LONG_LIST_ENTRIES = 256
-"""A longer list is expanded in a thread: 2,000 entries take 10 ms, and datagrams wait meanwhile."""
 
 OnChange = Callable[[tuple[Destination, ...], tuple[Problem, ...]], Awaitable[None]]
 
@@ -64,7 +62,7 @@ class ListNames:
         returns: cancel it, and start it with the new entries, when the list changes.
         """
         entries = tuple(entries)
-        names = dict.fromkeys(asked for asked in map(lookup_of, entries) if asked.address is None)
+        names = await in_slices(_names_of(entries))
         wanted = list(names)[:MAX_NAMES]
         self._known = {asked: self._known[asked] for asked in wanted if asked in self._known}
         for asked in list(names)[MAX_NAMES:]:
@@ -78,10 +76,9 @@ class ListNames:
                 with trio.move_on_after(wait_s):
                     await asking.all_done()
                 asking.news = False
-                expansion = partial(expand, entries, self.answers, path=path, families=families, own=own)
-                long = len(entries) > LONG_LIST_ENTRIES
-                destinations, problems = await trio.to_thread.run_sync(expansion) if long else expansion()
-                if (destinations, problems) != told:
+                expansion = expand.steps(entries, self.answers, path=path, families=families, own=own)
+                destinations, problems = await in_slices(expansion)
+                if told is None or await in_slices(_differ((destinations, problems), told)):
                     first, told = told is None, (destinations, problems)
                     await on_change(destinations, problems)
                     if first:
@@ -135,6 +132,29 @@ class _Asking:
                 await self._changed.wait()
             if waiting.cancelled_caught:
                 return
+
+
+def _names_of(entries: Iterable[Entry]) -> Steps[dict[Lookup, None]]:
+    """The questions to be asked, each once, in the order of the list."""
+    names: dict[Lookup, None] = {}
+    for entry in entries:
+        asked = lookup_of(entry)
+        if asked.address is None:
+            names[asked] = None
+        yield
+    return names
+
+
+def _differ(ours: tuple[tuple[object, ...], ...], theirs: tuple[tuple[object, ...], ...]) -> Steps[bool]:
+    """Whether these tuples of tuples are not equal."""
+    for one, other in zip(ours, theirs, strict=True):
+        if len(one) != len(other):
+            return True
+        for mine, yours in zip(one, other, strict=True):
+            if mine != yours:
+                return True
+            yield
+    return False
 
 
 def _meaning(current: Answer | Failure) -> object:

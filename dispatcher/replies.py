@@ -72,6 +72,7 @@ def pass_back(snapshot: Snapshot, message: Message, source: Address, arrival: in
         of_reply(status, method, call_id, snapshot.keys[0]),
         since(top.left, now),
         read_retry_after(message) if status == 503 else None,
+        branch[len(COOKIE) :],
     )
 
 

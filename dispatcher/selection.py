@@ -30,6 +30,7 @@ from dispatcher.algorithm import DEFAULT, Algorithm, Kind, Ranking, parse_algori
 from dispatcher.destination import Destination
 from dispatcher.keyed import CHOICE, DART, SCORE, Key, digest
 from dispatcher.slots import NONE, PLACES, Contender
+from dispatcher.steps import Steps, stepwise
 from health.board import NEW_WORK, State, state
 
 __all__ = [
@@ -74,6 +75,7 @@ QUICKER_S = 0.005
 calls would go to the nearest one."""
 
 _RAMP_SHIFT = 48
+_PART_SHIFT = 56
 _SLOT_MASK = slots.SLOTS - 1
 _UNKNOWN = slots.view(b"\xff" * slots.TABLE_SIZE)
 _EVENT = struct.Struct("<QH")  # seed of the destination, slot
@@ -130,14 +132,18 @@ def make_pool(
     return tabled(sketch(set_id, destinations, key), rankings, build)
 
 
-def sketch(set_id: int, destinations: Sequence[Destination], key: Key) -> Pool:
+@stepwise
+def sketch(set_id: int, destinations: Sequence[Destination], key: Key) -> Steps[Pool]:
     """A pool without slot tables; raises ValueError for more than 65,535 destinations."""
     if len(destinations) > slots.MOST_DESTINATIONS:
         raise ValueError(
             f"set {set_id} has {len(destinations)} destinations; a set has {slots.MOST_DESTINATIONS} at most"
         )
-    seeds = [digest(key, DART, name) for name in _names(destinations)]
-    groupings = _groupings(destinations, seeds)
+    seeds = []
+    for name in (yield from _names(destinations)):
+        seeds.append(digest(key, DART, name))
+        yield
+    groupings = yield from _groupings(destinations, seeds)
     return Pool(
         set_id=set_id,
         key=key,
@@ -169,9 +175,12 @@ def _places(packed: bytes | None) -> memoryview:
     return _UNKNOWN if packed is None else slots.view(packed)
 
 
-def _names(destinations: Sequence[Destination]) -> list[bytes]:
+def _names(destinations: Sequence[Destination]) -> Steps[list[bytes]]:
     """What hashing knows each destination by: its identity; those who share one (a duid) are told apart by the rest."""
-    identities = [destination.identity for destination in destinations]
+    identities = []
+    for destination in destinations:
+        identities.append(destination.identity)
+        yield
     holders = Counter(identities)
     names: list[bytes] = []
     seen: Counter[bytes] = Counter()
@@ -182,10 +191,11 @@ def _names(destinations: Sequence[Destination]) -> list[bytes]:
             name += f"\0{host}\0{port}\0{destination.transport}\0{destination.entry.uri}".encode()
         seen[name] += 1
         names.append(name if seen[name] == 1 else b"%b\0%d" % (name, seen[name]))
+        yield
     return names
 
 
-def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> dict[Ranking, Groups]:
+def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> Steps[dict[Ranking, Groups]]:
     """Who comes before whom, whatever the key."""
     entries = [destination.entry for destination in destinations]
     everyone = range(len(entries))
@@ -195,17 +205,22 @@ def _groupings(destinations: Sequence[Destination], seeds: Sequence[int]) -> dic
     for index in everyone:
         tiers.setdefault(entries[index].priority, []).append(index)
     levels = [tiers[priority] for priority in sorted(tiers)]
+    yield
     by_weight = _shares([everyone], weights, seeds)
+    yield
     workers = sorted(contender for group in by_weight for contender in group)  # in the order of the list
+    yield
+    by_relative = by_weight if relative.count(None) == len(relative) else _shares([everyone], relative, seeds)
+    yield
+    by_tier = by_weight if len(levels) < 2 else _shares(levels, weights, seeds)
+    yield
+    by_priority = sorted(workers, key=lambda worker: -entries[worker.destination].priority)
+    yield
     return {
         Ranking.WEIGHT: by_weight,
-        Ranking.RELATIVE_WEIGHT: (
-            by_weight if relative.count(None) == len(relative) else _shares([everyone], relative, seeds)
-        ),
-        Ranking.TIERS: by_weight if len(levels) < 2 else _shares(levels, weights, seeds),
-        Ranking.PRIORITY: tuple(
-            (contender,) for contender in sorted(workers, key=lambda worker: -entries[worker.destination].priority)
-        ),
+        Ranking.RELATIVE_WEIGHT: by_relative,
+        Ranking.TIERS: by_tier,
+        Ranking.PRIORITY: tuple((contender,) for contender in by_priority),
     }
 
 
@@ -349,23 +364,27 @@ def _quicker_of_two(
 ) -> int | None:
     """The power of two choices (Mitzenmacher, 1996): the better of two, for the best of all would have every call.
 
-    A last resort takes no part while somebody with a share is usable.
+    And as of two servers one is the best of all, the slower keeps a part of the calls that it comes first for: a third
+    when it takes three times as long.  All or nothing would leave it idle, or send every call from one to the other
+    and back as their loads show.  A last resort takes no part while somebody with a share is usable.
     """
     order = candidates(pool, key_digest, liveness, table)
     first = next(order, None)
     if first is None or not latency:
         return first
     second = next(order, None)
-    return second if second is not None and _is_quicker(pool, second, first, latency) else first
+    return second if second is not None and _is_quicker(pool, second, first, key_digest, latency) else first
 
 
-def _is_quicker(pool: Pool, second: int, first: int, latency: Sequence[float]) -> bool:
-    """Whether the second of two candidates has the call because it answers clearly sooner.
+def _is_quicker(pool: Pool, second: int, first: int, key_digest: int, latency: Sequence[float]) -> bool:
+    """Whether the second of two candidates has the call with this key because it answers clearly sooner.
 
     Where one of the two has not been measured nothing is compared: it gets the share of its weight, and is measured.
     """
     theirs, own = latency[second], latency[first]
     if not theirs or not own or theirs >= own * QUICKER or own - theirs < QUICKER_S:
+        return False
+    if (key_digest >> _PART_SHIFT & 0xFF) * own < theirs * 256:  # bits that neither slot nor ramp looks at
         return False
     entries = pool.destinations[first].entry, pool.destinations[second].entry
     return (entries[0].weight is None) == (entries[1].weight is None)

@@ -1,6 +1,7 @@
-"""Was a destination really sent the request that an ICMP error quotes?
+"""Was a destination really sent the request that an ICMP error quotes, or that a reply answers?
 
-Anybody can send an ICMP error for our address and port.  Only who saw the request knows the branch in it.
+Anybody can send an ICMP error for our address and port.  Only who saw the request knows the branch in it.  A phone that
+was sent a request can answer it under the address of a server; no server was sent that branch.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class SentBranches:
 
     def was_sent(self, address: Address, quoted: bytes) -> bool:
         """Whether a quoted beginning of a datagram has the branch of a request that was sent there."""
-        branch = _branch(quoted)
+        return self.went(address, _branch(quoted))
+
+    def went(self, address: Address, branch: bytes) -> bool:
+        """Whether a request with this branch, without the cookie, was sent there."""
         return address in (self._latest.get(branch), self._before.get(branch))
 
 

@@ -107,6 +107,11 @@ class Service:
         """Use this snapshot from the next datagram on."""
         self.snapshot = snapshot
 
+    def forget(self, number: int) -> None:
+        """Begin anew with what is counted of a destination."""
+        self.counters.forget(number)
+        self.calls.forget(number)
+
     def stop(self) -> None:
         """Stop waiting for datagrams; `serve` returns when what the kernel holds already has been dealt with."""
         self._reading.cancel()
@@ -213,10 +218,14 @@ class Service:
             counters.answer_times[number].observe(latency)
         assert outcome.destination is not None  # noqa: S101 - the caller looked
         snapshot = self.snapshot
-        for place in snapshot.places_at(snapshot.destinations[outcome.destination].address):
-            self._unanswered.answered(snapshot.numbers[place])  # whichever set asked: it is one server
-        if outcome.retry_after is not None:
-            self._witness.unavailable(number, outcome.retry_after)
+        address = snapshot.destinations[outcome.destination].address
+        retry_after = outcome.retry_after
+        if retry_after is not None and not self._sent.went(address, outcome.branch):
+            retry_after = None  # forged by one who was sent a request of the server's, or too late to matter
+        for place in snapshot.places_at(address):  # whichever set asked: it is one server
+            self._unanswered.answered(snapshot.numbers[place])
+            if retry_after is not None:
+                self._witness.unavailable(snapshot.numbers[place], retry_after)
 
     def _end(self, outcome: Reply | Drop, source: Address) -> None:
         if isinstance(outcome, Drop):

@@ -19,6 +19,7 @@ from dispatcher import slots
 from dispatcher.destination import Destination
 from dispatcher.keyed import Key
 from dispatcher.selection import Groups, Pool, Ranking, sketch, tabled, wanted
+from dispatcher.slices import in_slices
 from dispatcher.slotprogram import encode
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -45,7 +46,7 @@ async def make_pool_apart(
 
     Raises ValueError for more than 65,535 destinations.
     """
-    pool = sketch(set_id, destinations, key)
+    pool = await in_slices(sketch.steps(set_id, destinations, key))
     tables = {table.groups: table.packed for old in known for table in old.tables if table.packed is not None}
     for groups in wanted(pool, rankings):
         if groups not in tables:
@@ -56,7 +57,7 @@ async def make_pool_apart(
 async def build_apart(groups: Groups) -> bytes:
     """The slot table of these groups; in a thread, with a warning, where no process can be started."""
     if all(len(group) == 1 for group in groups):
-        return slots.build(groups)  # nothing to throw for: 20 ms
+        return await trio.to_thread.run_sync(slots.build, groups)  # nothing to throw for: 20 ms
     try:
         return await _in_a_process(groups)
     except (OSError, BuildError) as error:
@@ -70,11 +71,12 @@ async def _in_a_process(groups: Groups) -> bytes:
         raise BuildError("the interpreter does not know its own path")
     # -I -S: the standard library and ours is all that it needs, and a third of the time to start.
     root = str(Path(dispatcher.__file__).parent.parent)
+    stdin = await in_slices(encode.steps(groups))
     done: subprocess.CompletedProcess[bytes] | None = None
     with trio.move_on_after(LONGEST_S):
         done = await trio.run_process(
             [sys.executable, "-I", "-S", "-c", _START, root],
-            stdin=encode(groups),
+            stdin=stdin,
             capture_stdout=True,
             capture_stderr=True,
             check=False,

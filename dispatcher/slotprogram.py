@@ -12,13 +12,23 @@ import sys
 from typing import BinaryIO
 
 from dispatcher.slots import Contender, Groups, build
+from dispatcher.steps import Steps, stepwise
 
 _NICENESS = 10
+_AT_ONCE = 128
 
 
-def encode(groups: Groups) -> bytes:
+@stepwise
+def encode(groups: Groups) -> Steps[bytes]:
     """The groups as the program reads them: a JSON list of groups, each a list of [destination, seed, weight]."""
-    return json.dumps(groups).encode()
+    texts = []
+    for group in groups:
+        parts = []
+        for first in range(0, len(group), _AT_ONCE):
+            parts.append(json.dumps(group[first : first + _AT_ONCE]).removeprefix("[").removesuffix("]"))
+            yield
+        texts.append(f"[{','.join(parts)}]")
+    return f"[{','.join(texts)}]".encode()
 
 
 def run(source: BinaryIO, sink: BinaryIO) -> None:

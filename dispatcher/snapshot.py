@@ -15,6 +15,7 @@ from dispatcher.destination import Destination
 from dispatcher.listener import Listener
 from dispatcher.rules import Rule
 from dispatcher.selection import Pool
+from dispatcher.whereabouts import Whereabouts, find
 from health.board import OLD_WORK
 from sip.uri import Address, SipUri, numeric
 
@@ -72,6 +73,10 @@ class Snapshot:
     """Of each set in which somebody has just come back: how many of 256 keys each destination takes, 255 for all."""
     departed: Mapping[int, Destination] = attrs.field(factory=dict)
     """Destinations that the list has lost, by number: the ACK or CANCEL of a request under way follows them."""
+    where: Whereabouts = attrs.field(
+        default=attrs.Factory(lambda self: find(self.destinations, self.numbers), takes_self=True), eq=False, repr=False
+    )
+    """What is derived from `destinations` and `numbers`."""
 
     sent_by: tuple[bytes, ...] = attrs.field(init=False, eq=False, repr=False)
     by_number: Mapping[int, int] = attrs.field(init=False, eq=False, repr=False)
@@ -90,30 +95,19 @@ class Snapshot:
 
     @by_number.default
     def _make_by_number(self) -> Mapping[int, int]:
-        return {number: place for place, number in enumerate(self.numbers)}
+        return self.where.by_number
 
     @_at.default
     def _make_at(self) -> Mapping[Address, tuple[int, ...]]:
-        at: dict[Address, tuple[int, ...]] = {}
-        for place, destination in enumerate(self.destinations):
-            at[destination.address] = (*at.get(destination.address, ()), place)
-        return at
+        return self.where.at
 
     @_listed.default
     def _make_listed(self) -> Mapping[Address, int]:
-        listed: dict[Address, int] = {}
-        meant: dict[Address, set[Address]] = {}
-        for place, destination in enumerate(self.destinations):
-            target = destination.entry.target
-            name = (target.host, target.port or target.default_port)
-            listed.setdefault(destination.address, place)
-            listed.setdefault(name, place)
-            meant.setdefault(name, set()).add(destination.address)
-        return {name: place for name, place in listed.items() if len(meant.get(name, ())) < 2}
+        return self.where.listed
 
     @_core_hosts.default
     def _make_core_hosts(self) -> frozenset[str]:
-        return frozenset(destination.address[0] for destination in self.destinations)
+        return self.where.core_hosts
 
     @_own.default
     def _make_own(self) -> Mapping[Address, int]:
@@ -139,8 +133,7 @@ class Snapshot:
     @_inner.default
     def _make_inner(self) -> frozenset[int]:
         """The listeners that the list names with `socket`: they are toward the servers."""
-        sockets = (destination.entry.socket for destination in self.destinations)
-        return frozenset(self._own[socket] for socket in sockets if socket is not None and socket in self._own)
+        return frozenset(self._own[socket] for socket in self.where.sockets if socket in self._own)
 
     def is_core(self, host: str) -> bool:
         """Whether a numeric address is on the core side: a destination's, ports do not count, or in `core_networks`."""

@@ -48,6 +48,8 @@ class State:
 
     word: Word = Word.ENABLED
     verdict: Verdict = Verdict.UP
+    code: int = attrs.field(init=False, eq=False, repr=False)
+    """The liveness code, one byte: bits 0 and 1 NEW_WORK and OLD_WORK, 2 and 3 the verdict, 4 and 5 the word."""
 
     @property
     def takes_new_work(self) -> bool:
@@ -57,9 +59,8 @@ class State:
     def keeps_old_work(self) -> bool:
         return self.word is not Word.DISABLED and self.verdict is not Verdict.DOWN
 
-    @property
-    def code(self) -> int:
-        """The liveness code, one byte: bits 0 and 1 NEW_WORK and OLD_WORK, 2 and 3 the verdict, 4 and 5 the word."""
+    @code.default
+    def _make_code(self) -> int:
         bits = (self.takes_new_work and NEW_WORK) | (self.keeps_old_work and OLD_WORK)
         return bits | self.verdict.value << _VERDICT_SHIFT | self.word.value << _WORD_SHIFT
 

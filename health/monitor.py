@@ -33,6 +33,12 @@ FAST_FOR_S = 5.0
 """How long a target that refused real traffic is probed fast; then at its interval."""
 FAST_S = 0.05
 """The shortest distance between two such probes; a tenth of the timeout if that is longer."""
+WARY_S = 1.0
+"""A target that refuses real traffic so soon after its probes have brought it back is not well whatever they say: the
+firewall of a server may let this node's own address pass and refuse the virtual one.  Twice RFC 3261's T1: a request
+that is sent again must find another server sooner or later."""
+MOST_WARY_S = 60.0
+"""Good probes of such a target do not count for HOLD_S, then for twice as long each time, and so long at most."""
 QUIET_S = 5.0
 """A target that real traffic has made suspect, and its probes have cleared, is not suspected again for so long."""
 MOST_AVOIDED_S = 3600.0
@@ -42,6 +48,10 @@ LEAST_PROLONGED_S = 1.0
 
 _UNANSWERED = "probes unanswered"
 _STATES = {(word, verdict): State(word, verdict) for word, verdict in product(Word, Verdict)}
+_MEMORIES = {
+    (word, down): Remembered(word, Verdict.DOWN if down else Verdict.UP)
+    for word, down in product((None, *Word), (False, True))
+}
 _NOTHING_KNOWN: Mapping[int, Remembered] = {}
 
 
@@ -58,6 +68,9 @@ class _Watched:
     """The reason that the failures in a row have in common, "" when they differ, None when there are none."""
     fast_until: float = 0.0
     quiet_until: float = 0.0
+    wary_s: float = 0.0
+    """How long good probes did not count after the last refusal."""
+    wary_until: float = 0.0
     held_until: float = 0.0
     """Down by a refusal, and without probes to say otherwise, until then."""
     histogram: Histogram = attrs.field(factory=Histogram)
@@ -168,12 +181,14 @@ class Monitor:
     def set_word(self, number: int, word: Word, cause: str, now: float) -> bool:
         """The operator's word; `cause` is for people.  False when there is no such target.
 
-        A disabled target is not probed; one that is enabled again is, at once.
+        A disabled target is not probed; one that is enabled again is, at once, and is no longer avoided either.
         """
         watched = self._watched.get(number)
         if watched is None:
             return False
         watched.word = None if word is watched.target.listed.word else word
+        if word is Word.ENABLED and watched.standing.avoided_until:
+            self._show(watched, attrs.evolve(watched.standing, avoided_until=0.0))
         if word is not watched.standing.state.word:
             self._say_word(watched, word, cause, now)
             self._prober.set_target(_asked(watched), now)
@@ -187,7 +202,7 @@ class Monitor:
             if watched is None:
                 continue
             listed = watched.target.listed
-            watched.fast_until = watched.quiet_until = watched.held_until = 0.0
+            watched.fast_until = watched.quiet_until = watched.held_until = watched.wary_until = 0.0
             if watched.standing.avoided_until:
                 self._show(watched, attrs.evolve(watched.standing, avoided_until=0.0))
             self.set_word(number, listed.word, cause, now)
@@ -199,14 +214,17 @@ class Monitor:
     def refused(self, number: int, now: float) -> None:
         """The network says of a request (ICMP) that it cannot reach this target, and quotes what we sent.
 
-        It is down at once.  The probes bring it back; without probes it is held down for HOLD_S after the last refusal.
+        It is down at once.  The probes bring it back, those of a disabled one when it is enabled again; if it refuses
+        again within WARY_S of that, they are not believed for a while.  What is never probed is held down for HOLD_S
+        after the last refusal.
         """
         watched = self._watched.get(number)
         if watched is None:
             return
         down = watched.trend.verdict is Verdict.DOWN
-        if watched.probed:
+        if watched.target.probed:
             if not down:
+                self._be_wary(watched, now)
                 watched.fast_until = now + FAST_FOR_S
             self._say_verdict(watched, DOWN, "refused a request (ICMP)", now)
             if not down:
@@ -215,6 +233,15 @@ class Monitor:
             watched.held_until = now + HOLD_S
             self._say_verdict(watched, DOWN, "refused a request (ICMP)", now)
             self._wait_for_lapse(watched)
+
+    def _be_wary(self, watched: _Watched, now: float) -> None:
+        """Say from when on good probes count of a target that has just refused real traffic."""
+        back_since = watched.standing.back_since
+        if back_since is not None and now - back_since < WARY_S:
+            watched.wary_s = min(max(HOLD_S, 2 * watched.wary_s), MOST_WARY_S)
+            watched.wary_until = now + watched.wary_s
+        else:
+            watched.wary_s = watched.wary_until = 0.0
 
     def unanswered(self, number: int, now: float) -> None:
         """Requests have gone to this target for a while and nothing has come back: suspect, and probed at once."""
@@ -291,14 +318,16 @@ class Monitor:
         watched = self._watched.get(number)
         return None if watched is None else watched.histogram
 
-    def remembered(self) -> dict[int, Remembered]:
-        """What `set_target` wants to know after a restart: neither a suspicion nor a hold is worth it."""
+    def remembered(self, numbers: Iterable[int] | None = None) -> dict[int, Remembered]:
+        """What `set_target` wants to know of all, or of these, after a restart.
+
+        Neither a suspicion nor a hold is worth it.
+        """
+        asked = self._watched if numbers is None else self._watched.keys() & set(numbers)
         return {
-            number: Remembered(
-                watched.word,
-                Verdict.DOWN if watched.trend.verdict is Verdict.DOWN and not watched.held_until else Verdict.UP,
-            )
-            for number, watched in self._watched.items()
+            number: _MEMORIES[watched.word, watched.trend.verdict is Verdict.DOWN and not watched.held_until]
+            for number in asked
+            for watched in (self._watched[number],)
         }
 
     def _take_results(self, now: float) -> None:
@@ -329,6 +358,9 @@ class Monitor:
         """Let a result speak for or against the verdict, and say how soon the next probe is wanted."""
         before, target = watched.trend, watched.target
         trend = step(before, ok=result.ok, target=target)
+        if before.verdict is Verdict.DOWN and trend.verdict is Verdict.UP and now < watched.wary_until:
+            trend = before
+            self._prober.probe_by(target.number, watched.wary_until)
         if result.ok:
             watched.failing = None
         else:

@@ -7,13 +7,13 @@ nobody drains keeps the socket readable for ever and fills the receive buffer.
 
 from __future__ import annotations
 
-import enum
 import errno
 import socket
 
 import attrs
 
 from health.errorqueue import Origin, SocketError, parse_error
+from sip.reason import Reason
 from sip.uri import Address
 
 MAX_DATAGRAM_BYTES = 65535
@@ -26,8 +26,8 @@ _MAX_QUOTED_BYTES = 2048
 _CONTROL_BYTES = 512
 
 
-class SendOutcome(enum.Enum):
-    """What the kernel said to one datagram.  `label` is the metric's, `sentence` is for people."""
+class SendOutcome(Reason):
+    """What the kernel said to one datagram."""
 
     SENT = ("sent", "the kernel took it")
     REFUSED = ("refused", "the other side has no socket on that port")
@@ -38,13 +38,6 @@ class SendOutcome(enum.Enum):
     WRONG_FAMILY = ("wrong_family", "the listener cannot reach that address family")
     INVALID = ("invalid", "the kernel does not take the address, or the listener's address is not on this node now")
     FAILED = ("failed", "the kernel gave another error")
-
-    label: str
-    sentence: str
-
-    def __init__(self, label: str, sentence: str) -> None:
-        self.label = label
-        self.sentence = sentence
 
 
 _OUTCOMES = {

@@ -96,10 +96,12 @@ class Service:
         *,
         known: Mapping[int, Remembered] | None = None,
         start: Verdict = Verdict.UP,
+        on_added: Callable[[], object] = lambda: None,
     ) -> None:
         """Probe these and no others, as Monitor.set_target says; whoever else is running is not kept waiting.
 
-        It returns when the board shows them, after `on_board`.  Two at once take turns.
+        It returns when the board shows them, after `on_board`.  `on_added` is called when the board has them all and
+        still those that go: whoever goes by the board turns to the new ones then.  Two at once take turns.
         """
         known = known or {}
         async with self._replacing:
@@ -108,9 +110,13 @@ class Service:
                 now = trio.current_time()
                 self._monitor.set_target(target, now=now, known=known.get(target.number), start=start)
                 await self._breathe(count)
+            await trio.lowlevel.checkpoint()
+            on_added()
+            await trio.lowlevel.checkpoint()
             for count, number in enumerate(self._monitor.others(wanted), 1):
                 self._monitor.remove(number)
                 await self._breathe(count)
+            await trio.lowlevel.checkpoint()
             self._sources.keep(set(map(key_of, wanted.values())))
         self._come_of_it()
 
@@ -128,9 +134,9 @@ class Service:
         """How long the good probes of a target took; None when there is no such target."""
         return self._monitor.histogram(number)
 
-    def remembered(self) -> dict[int, Remembered]:
-        """What `replace_targets` wants to know after a restart."""
-        return self._monitor.remembered()
+    def remembered(self, numbers: Iterable[int] | None = None) -> dict[int, Remembered]:
+        """What `replace_targets` wants to know of all, or of these, after a restart."""
+        return self._monitor.remembered(numbers)
 
     # What the operator and real traffic say: see Monitor
 

@@ -6,8 +6,6 @@ answered *nothing* for a while, although it was asked, is worth a probe at once.
 
 from __future__ import annotations
 
-import math
-
 SILENCE_S = 1.0
 """Twice RFC 3261's T1: by then a client has retransmitted once."""
 
@@ -42,8 +40,3 @@ class Unanswered:
         for number in found:
             del self._since[number]
         return tuple(found)
-
-    @property
-    def next_overdue(self) -> float:
-        """When `overdue` will name somebody next, if nothing is answered; infinity when nobody owes an answer."""
-        return next(iter(self._since.values()), math.inf) + SILENCE_S

@@ -20,6 +20,7 @@ from sipdispatch.config import Config, ConfigProblem
 from sipdispatch.load import read_config
 from sipdispatch.output import say
 from sipdispatch.preflight import Misfits, find_misfits
+from sipdispatch.printable import printable
 
 CLEAN: Final = 0
 DOUBTFUL: Final = 1
@@ -145,7 +146,7 @@ def exit_status(checked: Sequence[Checked]) -> int:
 
 def as_text(checked: Sequence[Checked]) -> str:
     """A line for each problem, and one for the whole."""
-    lines = [str(problem) for file in checked for problem in file.problems]
+    lines = [printable(str(problem)) for file in checked for problem in file.problems]
     errors, warnings = (sum(file.count(severity) for file in checked) for severity in ("error", "warning"))
     found = ", ".join(_counted(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
     lines.append(f"{_counted(len(checked), 'file')} checked: {found or 'no problems'}")
@@ -171,7 +172,7 @@ def as_json(checked: Sequence[Checked]) -> str:
             for file in checked
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)
 
 
 def _counted(number: int, word: str) -> str:
@@ -179,7 +180,7 @@ def _counted(number: int, word: str) -> str:
 
 
 @click.command(name="check")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False, path_type=Path))
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document instead of lines.")
 @click.pass_context
 def command(ctx: click.Context, *, files: tuple[Path, ...], json_wanted: bool) -> None:

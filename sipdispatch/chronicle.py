@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Final, Literal, get_args
+from typing import Final
 
 import attrs
 import trio
@@ -20,13 +20,6 @@ DESTINATIONS: Final = 16_384
 """Destinations that have a memory of their own; whom nothing has happened to for longest is forgotten first."""
 FOLLOWER_CAPACITY: Final = 1_000
 """Happenings that wait for a follower."""
-
-ListDone = Literal["reloaded", "refused", "removed"]
-"""What `after` says of a list: read and in force; not taken over; this destination, which has its number, is gone."""
-ProxyDone = Literal["started", "stopped"]
-"""What `after` says of the proxy."""
-
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @attrs.frozen(kw_only=True)

@@ -177,6 +177,9 @@ def _who_may(path: Path, program: str) -> str:
         return f"run this as root, or as a user who may enter {path.parent}"
     if not found.st_mode & stat.S_IWGRP:
         return f"run this as root, or as the user that the {program} runs as"
+    if not found.st_gid:  # nobody is to join that group for this
+        section = "[control]" if program == "proxy" else "[vrrp.control]"
+        return f"run this as root, or write in {section} the group of those who may, and restart the {program}"
     try:
         group = grp.getgrgid(found.st_gid).gr_name
     except KeyError:

@@ -18,6 +18,7 @@ import attrs
 import structlog
 import trio
 
+from dispatcher.slices import Slices
 from sipdispatch.control_call import ATTEND, Asking, Followed, Methods, call_method
 from sipdispatch.control_params import MethodError
 from sipdispatch.happening import Happening
@@ -35,7 +36,6 @@ from sipdispatch.jsonrpc import (
     refuse,
 )
 from sipdispatch.operations import OperationError
-from sipdispatch.slices import Slices
 
 CHUNK_BYTES: Final = 16_384
 """What is read and sent at once."""
@@ -61,8 +61,25 @@ class Limits:
     """For a client to take a piece of its answer, CHUNK_BYTES long."""
     idle: float = 10.0
     """After this time without a request, or without reading what it follows, a client makes room for a new one."""
+    request_bytes: int = 8 << 20
+    """Of requests that have no end yet, of all clients together."""
     watch: float = 1.0
     """Between two looks whether a client that waits is still there."""
+
+
+TOO_MANY: Final = 503
+"""The code of the error for a client, or a request, that finds no room."""
+
+_CROWDED: Final = Document(
+    (
+        refuse(
+            TOO_MANY,
+            "Too Many Clients",
+            "there is no room for so long a request: other clients have begun long ones",
+            "try again; see who they are: ss -xp",
+        ),
+    )
+)
 
 
 @lru_cache(maxsize=256)
@@ -74,7 +91,7 @@ def event_line(happening: Happening) -> bytes:
 class Connection:
     """One client, whose socket is closed when `run` returns.  `by` says who it is, for the log and the history.
 
-    `take_seat` says whether one more may attend; `begun` is what has been read of it already.
+    `take_seat` says whether one more may attend; `begun` is what has been read of it already; `on_kept` as in `kept`.
     """
 
     def __init__(
@@ -86,6 +103,7 @@ class Connection:
         by: str,
         limits: Limits,
         take_seat: Callable[[Connection], bool],
+        on_kept: Callable[[], object] = lambda: None,
         begun: bytes = b"",
     ) -> None:
         self._stream = stream
@@ -93,6 +111,9 @@ class Connection:
         self._limits = limits
         self._take_seat = take_seat
         self._begun = begun
+        self._lines = Lines()
+        self._on_kept = on_kept
+        self._crowded = False
         self._asking = Asking(operations=operations, by=by, follow=self._follow, attend=self._attend)
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -116,6 +137,16 @@ class Connection:
         if self._attending:
             return math.inf
         return self._idle_since if self._following is None else self._stalled_since
+
+    @property
+    def kept(self) -> int:
+        """Bytes of a request that has no end yet; when there are some, `on_kept` is called after each piece of it."""
+        return self._lines.waiting
+
+    def drop_request(self) -> None:
+        """Keep nothing of that request; the client is told with its next piece, or its end."""
+        self._lines.drop()
+        self._crowded = True
 
     def leave(self) -> None:
         """End soon: at once, or when what its client asks to be changed has been changed."""
@@ -148,7 +179,7 @@ class Connection:
     # Requests
 
     async def _answer_all(self) -> None:
-        lines, chunk = Lines(), self._begun
+        lines, chunk = self._lines, self._begun
         while True:
             self._idle_since = trio.current_time()
             try:
@@ -156,12 +187,17 @@ class Connection:
             except trio.BrokenResourceError:
                 chunk = b""
             self._idle_since = math.inf
+            if self._crowded:
+                self._crowded = False
+                await self._answer(_CROWDED)
             for line in lines.receive(chunk) if chunk else lines.finish():
                 await self._answer(read(line))
                 await trio.lowlevel.checkpoint()
             if not chunk:
                 return
             chunk = b""
+            if lines.waiting:
+                self._on_kept()
 
     async def _answer(self, document: Document) -> None:
         writer = _Writer(self._send)

@@ -29,7 +29,7 @@ from sipdispatch.control_params import (
     read_seconds,
     read_text,
 )
-from sipdispatch.facts_json import set_text, status_json
+from sipdispatch.facts_json import sets_text, status_json
 from sipdispatch.happening import Happening
 from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, Request
 from sipdispatch.operations import OperationError, Operations, ReloadReport
@@ -185,15 +185,7 @@ async def _show(asking: Asking, set_id: int | None) -> Iterator[str]:
     if set_id is not None and not shown:
         sets = ", ".join(str(one.set_id) for one in facts.sets)
         raise OperationError(f"there is no set {set_id}", facts.list_path, f"name one of {sets}" if sets else "add one")
-
-    def pieces() -> Iterator[str]:
-        yield f'{{"now": {json.dumps(facts.now)}, "sets": ['
-        for place, one in enumerate(shown):
-            yield ", " if place else ""
-            yield from set_text(one)
-        yield "]}"
-
-    return pieces()
+    return sets_text(shown, now=facts.now)
 
 
 async def _status(asking: Asking) -> dict[str, Any]:
@@ -228,11 +220,14 @@ async def _wait_drained(
     began = trio.current_time()
     with trio.move_on_at(float("inf") if timeout is None else began + timeout) as limit:
         await asking.operations.wait_drained(set_id, destination)
+    waited = trio.current_time() - began
+    facts = await gather(asking.operations)
     return {
         "set": set_id,
         "destination": destination,
         "drained": not limit.cancelled_caught,
-        "waited": round(trio.current_time() - began, 3),
+        "waited": round(waited, 3),
+        "known_since": facts.started,
     }
 
 

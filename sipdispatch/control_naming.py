@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from dispatcher.destination import Entry
+from dispatcher.slices import Slices
 from sip.errors import SipError
-from sip.uri import host_port, parse_uri
+from sip.uri import SipUri, host_port, parse_uri
 from sipdispatch.facts import DestinationFacts
 from sipdispatch.operations import OperationError, Operations
-from sipdispatch.slices import Slices, gather
+from sipdispatch.slices import gather
 
 ALL: Final = "all"
 """Names every destination of a set."""
+
+Spelling = tuple[str, int, str]
+"""Host, port and transport."""
 
 
 async def find_set(operations: Operations, set_id: int | None, name: str) -> int:
@@ -41,18 +46,26 @@ async def find_set(operations: Operations, set_id: int | None, name: str) -> int
     return where[0]
 
 
-def is_called(destination: DestinationFacts, name: str, sought: tuple[str, int, str] | None) -> bool:
+def is_called(destination: DestinationFacts, name: str, sought: Spelling | None) -> bool:
     """Whether this is a name of the destination: its URI however spelled (`sought`), its address, its duid."""
     if name in (destination.uri, host_port(destination.address), destination.attributes.get("duid")):
         return True
     return sought is not None and sought == spelling(destination.uri)
 
 
-def spelling(uri: str) -> tuple[str, int, str] | None:
+def is_entry(entry: Entry, name: str, sought: Spelling | None) -> bool:
+    """Whether this is a name of the line: its URI however spelled (`sought`), its duid."""
+    return name in (entry.uri, entry.duid) or sought == _spelled(entry.target)
+
+
+def spelling(uri: str) -> Spelling | None:
     """Host, port and transport of a URI as values; None for what is no SIP URI."""
     try:
-        target = parse_uri(uri.encode())
+        return _spelled(parse_uri(uri.encode()))
     except SipError:
         return None
+
+
+def _spelled(target: SipUri) -> Spelling:
     port = target.default_port if target.port is None else target.port
     return target.host.removesuffix("."), port, target.transport

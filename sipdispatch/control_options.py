@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Final, TypedDict
 
 import click
 
 from sipdispatch.control_client import ControlClient
-from sipdispatch.control_path import default_control_path
+from sipdispatch.control_path import control_path_to_ask
 from sipdispatch.errors import CommandError
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from sipdispatch.options import together
 
 FORMAT_VERSION: Final = 1
 """Of every JSON document that these commands print: rises when a key changes its meaning or goes."""
 
-_OPTIONS = (
-    click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="The proxy's control socket."),
+control_options: Final = together(
+    click.option(
+        "--socket", type=click.Path(readable=False, path_type=Path), metavar="PATH", help="The proxy's control socket."
+    ),
     click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         metavar="FILE",
         help="The proxy's TOML file, which names the socket.",
     ),
     click.option("--json", "json_wanted", is_flag=True, help="Print JSON instead of words."),
 )
+"""Gives a command the options of all that speak to a running proxy."""
 
 
 class ControlOptions(TypedDict):
@@ -36,13 +37,6 @@ class ControlOptions(TypedDict):
     socket: Path | None
     config: Path | None
     json_wanted: bool
-
-
-def control_options(function: _Function) -> _Function:
-    """Give a command the options of all that speak to a running proxy."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def connect(options: ControlOptions) -> ControlClient:
@@ -57,16 +51,12 @@ def socket_path(options: ControlOptions) -> Path:
         raise CommandError("both a socket and a configuration are named", "options --socket and --config", "name one")
     if given is not None:
         return given
-    default = default_control_path(os.environ, os.geteuid())
+    default = control_path_to_ask(os.environ, os.geteuid())
     if config is None:
         return default
-    from sipdispatch.load import load  # noqa: PLC0415 - slow, and only for --config
-    from sipdispatch.settings_options import fault_of  # noqa: PLC0415
+    from sipdispatch.settings_options import config_of  # noqa: PLC0415 - slow, and only for --config
 
-    loaded = load(config)
-    if isinstance(loaded, tuple):
-        raise CommandError.of(*(fault_of(problem) for problem in loaded if problem.severity == "error"))
-    control = loaded.sections.control
+    control = config_of(config).sections.control
     if not control.enabled:
         raise CommandError(
             "this proxy has no control socket", str(config), "take enabled = false out of [control], and restart it"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+SYSTEM: Final = Path("/run/sipdispatch/control.sock")
+"""Where the proxy of the system has it."""
 NAME: Final = "control.sock"
 AGENT_NAME: Final = "vrrp.sock"
 FOLDER: Final = "sipdispatch"
@@ -21,7 +24,7 @@ def default_control_path(environ: Mapping[str, str], uid: int) -> Path:
     if given:
         return Path(given) / NAME
     if uid == 0:
-        return Path("/run") / FOLDER / NAME
+        return SYSTEM
     return Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}") / FOLDER / NAME
 
 
@@ -34,3 +37,9 @@ def default_agent_path(environ: Mapping[str, str], uid: int) -> Path:
 def path_beside_agent(environ: Mapping[str, str], uid: int) -> Path:
     """The proxy's, as the agent has to guess it: as a service it has a folder that is not the proxy's."""
     return default_control_path({}, 0) if environ.get("RUNTIME_DIRECTORY") else default_control_path(environ, uid)
+
+
+def control_path_to_ask(environ: Mapping[str, str], uid: int) -> Path:
+    """The default one if it is there; else that of the system, which its group may use too."""
+    own = default_control_path(environ, uid)
+    return own if environ.get("RUNTIME_DIRECTORY") or os.path.lexists(own) else SYSTEM

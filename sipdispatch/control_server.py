@@ -15,12 +15,10 @@ import structlog
 import trio
 
 from sipdispatch.control_call import ATTEND, Followed, Methods
-from sipdispatch.control_connection import CHUNK_BYTES, Connection, Limits
+from sipdispatch.control_connection import CHUNK_BYTES, TOO_MANY, Connection, Limits
 from sipdispatch.control_socket import ControlSocket
 from sipdispatch.jsonrpc import Request, failure_text, read, refuse
 
-TOO_MANY: Final = 503
-"""The code of the error for a client that finds no room."""
 SAID_S: Final = 60.0
 """Between two lines of the log about the same."""
 _PAUSE_S: Final = 0.1
@@ -144,6 +142,7 @@ class _Doorway:
             by=f"control: {peer}",
             limits=self._limits,
             take_seat=self._take_seat,
+            on_kept=self._bound_requests,
             begun=begun,
         )
 
@@ -189,6 +188,11 @@ class _Doorway:
                 with contextlib.suppress(ValueError):
                     self._newcomers.remove(scope)
         return b""
+
+    def _bound_requests(self) -> None:
+        """When the clients have sent too much that has no end, whoever has sent most has sent it in vain."""
+        while sum(connection.kept for connection in self._there) > self._limits.request_bytes:
+            max(self._there, key=lambda connection: connection.kept).drop_request()
 
     def _has_room(self, *, reserved: bool) -> bool:
         """Those with a reserve use it first, and the places of all after it."""

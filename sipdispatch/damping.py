@@ -70,11 +70,6 @@ class Item:
     address: str = ""
     number: int = 0
 
-    @property
-    def resolved(self) -> bool:
-        """Whether it tells the end of a trouble."""
-        return (self.kind == "verdict" and self.state in ("up", _GONE)) or self.state == "reloaded"
-
     def to_json(self) -> dict[str, object]:
         """The same facts as plain values, under the same names; `set` for the set's number."""
         values = attrs.asdict(self)

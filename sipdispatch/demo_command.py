@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from sipdispatch.finite import Finite
+
 
 @click.command(name="demo")
 @click.option(
@@ -12,9 +14,7 @@ import click
 @click.option(
     "--calls", type=click.IntRange(1, 100_000), default=180, show_default=True, help="Calls in each of the three parts."
 )
-@click.option(
-    "--rate", type=click.FloatRange(0.1, 500), default=60, show_default=True, help="Calls placed in a second."
-)
+@click.option("--rate", type=Finite(0.1, 500), default=60, show_default=True, help="Calls placed in a second.")
 @click.option("--once", is_flag=True, help="End after the show instead of waiting for calls.")
 def command(*, port: int, calls: int, rate: float, once: bool) -> int:
     """Show the proxy at work, on this machine alone.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final, Unpack
 
+import attrs
 import click
 
 from sipdispatch.control_client import TIMEOUT_S, ControlClient, RefusedError
@@ -19,14 +20,22 @@ from sipdispatch.ds_explain_words import explain_text
 from sipdispatch.ds_tables import list_text
 from sipdispatch.errors import USAGE, CommandError, Fault
 from sipdispatch.events_command import PAST, say_past
+from sipdispatch.explain_options import MessageOptions, message_options
+from sipdispatch.finite import Finite
 from sipdispatch.output import say
 from sipdispatch.printable import printable
 from sipdispatch.screen import CLEAR, standard_output
+from sipdispatch.time_words import span
 
 NOT_DRAINED: Final = 1
 """Exit status when the time for draining is over and something is left."""
-RELOAD_TIMEOUT_S: Final = 120.0
-"""For a list to be read, its names to be looked up and its tables to be built."""
+CHANGE_TIMEOUT_S: Final = 120.0
+"""For a list to be read, its names looked up and its tables built; or for a word to reach all of a large set."""
+LONG_CALL_S: Final = 7200.0
+"""Calls without a sign of life for so long are over; the proxy counts them no longer than that."""
+
+MOST_S: Final = 1_000_000
+"""For waiting: eleven days; poll(2) takes twice as many."""
 
 _DONE: Final = {"enabled": "enabled", "draining": "draining, takes no new work", "disabled": "disabled"}
 
@@ -70,8 +79,21 @@ _set_option = click.option(
 )
 
 
+_NAMED: Final = "[SET] DESTINATION"
+
+
+def _who(named: tuple[str, ...], set_id: int | None) -> tuple[int | None, str]:
+    """The set and the destination, also in the order of kamcmd: `1 sip:192.0.2.21`; raises CommandError."""
+    if len(named) == 1:
+        return set_id, named[0]
+    if len(named) == 2 and named[0].isascii() and named[0].isdigit() and set_id in (None, int(named[0])):
+        return int(named[0]), named[1]
+    what = f"{' '.join(named)} is not one destination" if named else "DESTINATION is missing"
+    raise CommandError(what, "sipdispatch ds", "write one, after its set if need be, as in 1 sip:192.0.2.21")
+
+
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps({"version": FORMAT_VERSION, **document}, indent=2, ensure_ascii=False)
+    return json.dumps({"version": FORMAT_VERSION, **document}, indent=2)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -80,7 +102,7 @@ def _json(document: Mapping[str, Any]) -> str:
 
 @command.command(name="list")
 @click.option("--set", "set_id", type=click.IntRange(0), metavar="NUMBER", help="Only this set.")
-@click.option("--watch", type=click.FloatRange(0.1), metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
+@click.option("--watch", type=Finite(0.1, MOST_S), metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
 @control_options
 def list_destinations(*, set_id: int | None, watch: float | None, **options: Unpack[ControlOptions]) -> None:
     """Show the destinations: state, share, traffic, replies, why."""
@@ -96,29 +118,22 @@ def list_destinations(*, set_id: int | None, watch: float | None, **options: Unp
         time.sleep(watch)
 
 
+class ExplainOptions(MessageOptions, ControlOptions):
+    """What click hands to `ds explain`."""
+
+
 @command.command(name="explain")
-@click.argument("file", required=False, metavar="[FILE]")
-@click.option("--call-id", metavar="TEXT", help="Explain a request with this Call-ID.")
-@click.option("--method", metavar="NAME", help="Its method, as in REGISTER; INVITE if not given.")
-@click.option("--uri", metavar="URI", help="Its Request-URI, as in sip:8006@example.com.")
-@click.option("--from", "from_", metavar="URI", help="The caller.")
-@click.option("--to", metavar="URI", help="The called.")
-@click.option("--source", metavar="ADDRESS[:PORT]", help="Where the message comes from.")
-@click.option("--listener", metavar="ADDRESS[:PORT]", help="The listener that it arrives on.")
+@message_options
 @control_options
-def explain(*, file: str | None, from_: str | None, **given: Any) -> None:
+def explain(**options: Unpack[ExplainOptions]) -> None:
     """Say where the running proxy would send a message, and why.
 
     FILE has the message as it arrives at the proxy, - is standard input; or the options make a request.
     """
-    from sipdispatch.explain_request import Asked, check, read_file  # noqa: PLC0415 - the packet path: not for --help
+    from sipdispatch.explain_request import asked_in, read_file  # noqa: PLC0415 - the packet path: not for --help
 
-    options = ControlOptions(
-        socket=given.pop("socket"), config=given.pop("config"), json_wanted=given.pop("json_wanted")
-    )
-    asked = Asked(file=file, from_=from_, **given)
-    check(asked)
-    question = {**given, "from": from_}
+    question = attrs.asdict(asked_in(options))
+    file, question["from"] = question.pop("file"), question.pop("from_")
     if file is not None:
         try:
             question["message"] = read_file(file).decode()
@@ -130,7 +145,7 @@ def explain(*, file: str | None, from_: str | None, **given: Any) -> None:
             ) from error
     with connect(options) as proxy:
         document = proxy.call("dispatcher.explain", question)
-    say(json.dumps(document, indent=2, ensure_ascii=False) if options["json_wanted"] else explain_text(document))
+    say(json.dumps(document, indent=2) if options["json_wanted"] else explain_text(document))
 
 
 @command.command(name="history")
@@ -153,16 +168,19 @@ def history(*, destination: str | None, set_id: int | None, limit: int, **option
 
 @command.command(name="set-state")
 @click.argument("state")
-@click.argument("destination")
+@click.argument("named", nargs=-1, metavar=_NAMED)
 @_set_option
 @control_options
-def set_state(*, state: str, destination: str, set_id: int | None, **options: Unpack[ControlOptions]) -> None:
+def set_state(*, state: str, named: tuple[str, ...], set_id: int | None, **options: Unpack[ControlOptions]) -> None:
     """Enable, drain or disable a destination.
 
     STATE is enabled, draining, disabled, or Kamailio's a (enabled), t (enabled), i (draining), d (disabled).
     """
+    set_id, destination = _who(named, set_id)
     with connect(options) as proxy:
-        done = proxy.call("dispatcher.set_word", {"word": state, "destination": destination, "set": set_id})
+        done = proxy.call(
+            "dispatcher.set_word", {"word": state, "destination": destination, "set": set_id}, timeout=CHANGE_TIMEOUT_S
+        )
     _say_word(done, options)
 
 
@@ -170,7 +188,7 @@ def set_state(*, state: str, destination: str, set_id: int | None, **options: Un
 @click.argument("destination")
 @_set_option
 @click.option("--wait", is_flag=True, help="Return when its last call has ended.")
-@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Wait at most so long.")
+@click.option("--timeout", type=Finite(0, MOST_S), metavar="SECONDS", help="Wait at most so long.")
 @control_options
 def drain(
     *, destination: str, set_id: int | None, wait: bool, timeout: float | None, **options: Unpack[ControlOptions]
@@ -182,7 +200,7 @@ def drain(
     if timeout is not None and not wait:
         raise CommandError("--timeout is about waiting", "sipdispatch ds drain", "write --wait, or leave it out")
     with connect(options) as proxy:
-        done = proxy.call("dispatcher.drain", {"destination": destination, "set": set_id})
+        done = proxy.call("dispatcher.drain", {"destination": destination, "set": set_id}, timeout=CHANGE_TIMEOUT_S)
         if not wait:
             _say_word(done, options)
             return 0
@@ -194,10 +212,18 @@ def drain(
         if options["json_wanted"]:
             say(_json({**done, **waited}))
         elif waited["drained"]:
-            say(f"drained after {waited['waited']:.0f} s: no call is left")
+            say(f"drained after {waited['waited']:.0f} s: no call is left{_unless_older(waited)}")
         else:
             say(f"not drained after {waited['waited']:.0f} s: {_left(proxy, done)}")
     return 0 if waited["drained"] else NOT_DRAINED
+
+
+def _unless_older(waited: Mapping[str, Any]) -> str:
+    """What to keep in mind where the proxy has not seen all calls begin that may be going on."""
+    age = time.time() - waited["known_since"]
+    return (
+        "" if age > LONG_CALL_S else f"; but calls from before the proxy was started, {span(age)} ago, it does not know"
+    )
 
 
 def _left(proxy: ControlClient, done: Mapping[str, Any]) -> str:
@@ -214,7 +240,7 @@ def _left(proxy: ControlClient, done: Mapping[str, Any]) -> str:
 def undrain(*, destination: str, set_id: int | None, **options: Unpack[ControlOptions]) -> None:
     """Give a destination new work again."""
     with connect(options) as proxy:
-        done = proxy.call("dispatcher.undrain", {"destination": destination, "set": set_id})
+        done = proxy.call("dispatcher.undrain", {"destination": destination, "set": set_id}, timeout=CHANGE_TIMEOUT_S)
     _say_word(done, options)
 
 
@@ -265,7 +291,7 @@ def add(
         "address": uri,
         "flags": flags,
         "priority": priority,
-        "attrs": attributes,
+        "attrs": attributes or None,
         "save": save,
         "report": True,
     }
@@ -273,12 +299,13 @@ def add(
 
 
 @command.command(name="remove")
-@click.argument("destination")
+@click.argument("named", nargs=-1, metavar=_NAMED)
 @_set_option
 @click.option("--save", is_flag=True, help="Take the line out of the list too.")
 @control_options
-def remove(*, destination: str, set_id: int | None, save: bool, **options: Unpack[ControlOptions]) -> int:
+def remove(*, named: tuple[str, ...], set_id: int | None, save: bool, **options: Unpack[ControlOptions]) -> int:
     """Take a destination out; calls that run there go on."""
+    set_id, destination = _who(named, set_id)
     params = {"address": destination, "group": set_id, "save": save, "report": True}
     return _change("dispatcher.remove", params, options, "removed, and taken out of the list" if save else "removed")
 
@@ -287,7 +314,7 @@ def _change(method: str, params: Mapping[str, Any], options: ControlOptions, don
     """Change the list in force and say what is different; the exit status."""
     with connect(options) as proxy:
         try:
-            report = proxy.call(method, params, timeout=RELOAD_TIMEOUT_S)
+            report = proxy.call(method, params, timeout=CHANGE_TIMEOUT_S)
         except RefusedError as error:
             report = error.details.get("report")
             if not isinstance(report, dict):

@@ -5,20 +5,18 @@ From the document of `dispatcher.explain`, in the lines of `sipdispatch explain`
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from sipdispatch.explain_layout import lay_out
 from sipdispatch.printable import printable
 
-_INDENT: Final = 12
-_WIDTH: Final = 88
 _FOLDED: Final = ("way", "outcome", "note")
 
 
 def explain_text(document: Mapping[str, Any]) -> str:
     """A line for each fact; facts that the document does not have are left out."""
-    return "\n".join(_lay_out(label, printable(words)) for label, words in _facts(document) if words)
+    return lay_out(((label, printable(words)) for label, words in _facts(document) if words), _FOLDED)
 
 
 def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -78,17 +76,3 @@ def _rows(document: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]
 def _text(part: Mapping[str, Any], name: str) -> str:
     value = part.get(name)
     return "" if value is None else str(value)
-
-
-def _lay_out(label: str, words: str) -> str:
-    """A label and what it is about; sentences are folded, what people copy is not."""
-    if label not in _FOLDED:
-        return f"{label:<{_INDENT}}{words}".rstrip()
-    return textwrap.fill(
-        words,
-        width=_WIDTH,
-        initial_indent=f"{label:<{_INDENT}}",
-        subsequent_indent=" " * _INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -103,6 +103,13 @@ def _name(each: Destination, _: float) -> str:
     return uri if address.removesuffix(":5060") in uri else f"{uri} {address}"
 
 
+def _why(each: Destination, now: float) -> str:
+    """What led to its state, and for how long it still wants no new work."""
+    until = each.get("avoided_until")  # an older proxy does not say it
+    reasons = [str(each["cause"]), "" if until is None or until <= now else f"avoided for {span(until - now)}"]
+    return "; ".join(filter(None, reasons)) or "-"
+
+
 def _milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{1000 * seconds:.1f} ms"
 
@@ -120,7 +127,7 @@ _WHO: Final = (
     Column("destination", _name),
     Column("since", lambda each, now: span(now - each["since"]), number=True),
 )
-_WHY: Final = (Column("why", lambda each, _: str(each["cause"]) or "-"),)
+_WHY: Final = (Column("why", _why),)
 _LOAD: Final = (
     Column("weight", lambda each, _: "-" if each["weight"] is None else str(each["weight"]), number=True),
     Column("share", lambda each, _: f"{100 * each['share']:.1f} %", number=True),

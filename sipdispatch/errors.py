@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from sipdispatch.printable import printable
+
 USAGE = 2
 """Exit status of every failure that the caller can put right."""
 INTERNAL = 70
@@ -23,7 +25,7 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
-        what, where, remedy = (" ".join(text.split()) for text in (self.what, self.where, self.remedy))
+        what, where, remedy = (printable(" ".join(text.split())) for text in (self.what, self.where, self.remedy))
         return f"sipdispatch: error: {what}\n  where: {where}\n  to do: {remedy}"
 
 

@@ -43,7 +43,7 @@ def command(*, follow: bool, limit: int | None, **options: Unpack[ControlOptions
 def say_past(past: list[Mapping[str, Any]], *, json_wanted: bool) -> None:
     """A line for each event, or one document."""
     if json_wanted:
-        say(json.dumps({"version": FORMAT_VERSION, "events": past}, indent=2, ensure_ascii=False))
+        say(json.dumps({"version": FORMAT_VERSION, "events": past}, indent=2))
     else:
         say("\n".join(map(event_words, past)) or "nothing has happened")
 
@@ -52,7 +52,7 @@ def follow_events(proxy: ControlClient, limit: int, *, json_wanted: bool, histor
     """A line for each event, as it comes; in JSON too.  `history` is the method that tells the past."""
 
     def tell(event: Mapping[str, Any]) -> None:
-        say(json.dumps(event, ensure_ascii=False) if json_wanted else event_words(event))
+        say(json.dumps(event) if json_wanted else event_words(event))
 
     proxy.call("events")
     past = proxy.call(history, {"limit": max(1, limit)})["events"]

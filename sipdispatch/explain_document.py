@@ -36,7 +36,7 @@ def as_json(snapshot: Snapshot, account: Account, setting: Setting) -> str:
         "secret": {"path": setting.secret_path, "fingerprint": setting.fingerprint},
         "notes": list(setting.notes),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)
 
 
 def _message_json(account: Account) -> dict[str, Any]:
@@ -106,6 +106,6 @@ def _outcome_json(snapshot: Snapshot, account: Account, setting: Setting) -> dic
         "destination": None if there is None else there.entry.uri,
         "status": outcome.status if isinstance(outcome, Reply) else None,
         "drop": outcome.reason.label if isinstance(outcome, Drop) else None,
-        "refusal": None if account.refusal is None else account.refusal.value,
+        "refusal": None if account.refusal is None else account.refusal.label,
         "reason": outcome_words(snapshot, account, setting),
     }

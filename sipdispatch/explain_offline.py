@@ -26,9 +26,10 @@ from sipdispatch.explain import Account, explain
 from sipdispatch.explain_document import as_json
 from sipdispatch.explain_request import Arriving, Asked, arrive, read_file, says_line_feeds_only
 from sipdispatch.explain_words import Setting, as_text
+from sipdispatch.listread import read_list
 from sipdispatch.proxy import expanded, fault_of, policy_of
 from sipdispatch.secret import SecretError
-from sipdispatch.upkeep import Upkeep, read_list
+from sipdispatch.upkeep import Upkeep
 
 _CALL_ID_KINDS = (
     Kind.CALL_ID,

@@ -17,6 +17,7 @@ from sip.request import read_request
 from sip.uri import Address, host_port, numeric
 from sip.via import parse_via, reply_address, vias
 from sipdispatch.errors import CommandError
+from sipdispatch.explain_options import MessageOptions
 
 STRANGERS = {4: ("203.0.113.1", "198.51.100.1", "192.0.2.1"), 6: ("2001:db8::1", "3fff::1")}
 """Addresses that belong to nobody (RFC 5737, 3849, 9637), by family: a source that nobody has named is one of them."""
@@ -63,8 +64,18 @@ class Arriving:
     assumed: dict[str, str]
 
 
-def check(asked: Asked) -> None:
-    """Refuse options that make no message; raises CommandError."""
+def asked_in(options: MessageOptions) -> Asked:
+    """What the options say; raises CommandError where that makes no message."""
+    asked = Asked(
+        file=options["file"],
+        call_id=options["call_id"],
+        method=options["method"],
+        uri=options["uri"],
+        from_=options["from_"],
+        to=options["to"],
+        source=options["source"],
+        listener=options["listener"],
+    )
     if asked.file is None and not asked.describing:
         raise CommandError(
             "there is no message to explain",
@@ -77,6 +88,7 @@ def check(asked: Asked) -> None:
             f"sipdispatch explain {asked.file}",
             "leave out the file, or --call-id, --method, --uri, --from and --to",
         )
+    return asked
 
 
 def read_file(name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, assert_never
 
@@ -10,7 +9,7 @@ import attrs
 
 from dispatcher.algorithm import Algorithm, Kind, Ranking
 from dispatcher.destination import Destination
-from dispatcher.outcome import Drop, Forward, Refusal, Reply, Resolve
+from dispatcher.outcome import Drop, Forward, Reply, Resolve
 from dispatcher.slots import SLOTS
 from dispatcher.snapshot import Snapshot
 from dispatcher.token import Claims
@@ -18,30 +17,13 @@ from health.board import State, Verdict, Word
 from sip.message import unfold
 from sip.uri import host_port
 from sipdispatch.explain import Account, Candidate, Choice, RouteSeen, Side, Way, destination_of
+from sipdispatch.explain_layout import lay_out
 from sipdispatch.printable import printable
 
 MOST_CANDIDATES: Final = 10
 """Shown to a person; the document has all."""
 
-_WIDTH: Final = 88
 _FOLDED: Final = ("outcome", "note", "Route", "way")
-
-REFUSALS: Final[Mapping[Refusal, str]] = {
-    Refusal.BAD_REQUEST: "it breaks the grammar of SIP",
-    Refusal.VERSION: "it is not SIP/2.0",
-    Refusal.SCHEME: "nobody serves the scheme of its Request-URI",
-    Refusal.TOO_MANY_HOPS: "its Max-Forwards is 0",
-    Refusal.LOOP: "it has been here before with the same Request-URI and Route: a loop",
-    Refusal.EXTENSION: "its Proxy-Require asks for an extension that the proxy does not have",
-    Refusal.NO_DESTINATION: "no destination of the set takes new work",
-    Refusal.EDGE_TO_EDGE: "it comes from the edge and would leave to the edge; if one end is a server of yours, put it "
-    "into core_networks",
-    Refusal.UNRESOLVED: "its next hop has no address",
-    Refusal.TRANSPORT: "its next hop asks for a transport that is not served",
-    Refusal.NO_LISTENER: "no listener has the address family of its next hop",
-    Refusal.NOT_SERVING: "no destination takes new work",
-}
-"""Why a request is refused, for people."""
 
 _KEYS: Final[Mapping[Kind, str]] = {
     Kind.CALL_ID: "the Call-ID",
@@ -96,21 +78,7 @@ def as_text(snapshot: Snapshot, account: Account, setting: Setting) -> str:
     if setting.fingerprint is not None:
         lines.append(("secret", f"{setting.fingerprint}, of {setting.secret_path}"))
     lines += [("note", note) for note in setting.notes]
-    return "\n".join(_lay_out(label, words) for label, words in lines)
-
-
-def _lay_out(label: str, words: str) -> str:
-    """A label and what it is about; sentences are folded, what people copy is not."""
-    if label not in _FOLDED:
-        return f"{label:<12}{words}".rstrip()
-    return textwrap.fill(
-        words,
-        width=_WIDTH,
-        initial_indent=f"{label:<12}",
-        subsequent_indent=" " * 12,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return lay_out(lines, _FOLDED)
 
 
 def first_line(account: Account) -> str:
@@ -311,10 +279,10 @@ def outcome_words(snapshot: Snapshot, account: Account, setting: Setting) -> str
             return f"forwarded to {host_port(outcome.address)}{name}, from {setting.listeners[outcome.listener]}"
         case Reply():
             answer = text(outcome.payload.partition(b"\r\n")[0].partition(b" ")[2])
-            why = f": {REFUSALS[outcome.refusal]}" if outcome.refusal is not None else ""
+            why = f": {outcome.refusal.sentence}" if outcome.refusal is not None else ""
             return f"answered with {answer}, to {host_port(outcome.address)}{why}"
         case Drop():
-            why = f": {REFUSALS[account.refusal]}" if account.refusal is not None else ""
+            why = f": {account.refusal.sentence}" if account.refusal is not None else ""
             return f"dropped, {outcome.reason.label}: {outcome.reason.sentence}{why}"
         case Resolve():
             return f"dropped: its next hop {printable(outcome.host)} cannot be looked up now"

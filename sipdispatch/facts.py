@@ -62,6 +62,8 @@ class DestinationFacts:
     """The moving average of the probes."""
     answer_times: Histogram | None
     """How long its first answers took, from the traffic."""
+    avoided_until: float | None = None
+    """It has asked for no new work until then (503 with Retry-After), and others of its set have it if they can."""
 
 
 @attrs.frozen(kw_only=True)

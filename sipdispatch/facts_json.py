@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from health.board import Verdict, Word
@@ -41,6 +41,7 @@ def destination_json(destination: DestinationFacts) -> dict[str, Any]:
         "letters": destination.letters,
         "since": destination.since,
         "cause": destination.cause,
+        "avoided_until": destination.avoided_until,
         "weight": destination.weight,
         "priority": destination.priority,
         "share": destination.share,
@@ -64,34 +65,25 @@ def _histogram_json(histogram: Histogram) -> dict[str, Any]:
     return {"bounds": list(histogram.bounds), "counts": list(histogram.counts), "total": histogram.total}
 
 
-def set_json(one: SetFacts) -> dict[str, Any]:
-    """One set with its destinations in the list's order."""
-    return {**_set_head(one), "destinations": [destination_json(each) for each in one.destinations]}
+def sets_text(sets: Iterable[SetFacts], **head: object) -> Iterator[str]:
+    """`{"sets": [...]}` with `head` before it: the result of `dispatcher.show` and the body of /api/v1/destinations.
 
-
-def _set_head(one: SetFacts) -> dict[str, Any]:
-    return {"set": one.set_id, "algorithm": one.algorithm}
-
-
-def sets_json(facts: ProxyFacts) -> dict[str, Any]:
-    """All sets: `{"sets": [...]}`, the result of `dispatcher.show` and the body of /api/v1/destinations."""
-    return {"sets": [set_json(one) for one in facts.sets]}
-
-
-def sets_text(facts: ProxyFacts) -> Iterator[str]:
-    """The document of `sets_json` in pieces of one destination, so that nobody waits for the whole of a long list."""
-    yield '{"sets": ['
-    for place, one in enumerate(facts.sets):
-        yield ", " if place else ""
-        yield from set_text(one)
-    yield "]}"
+    It comes in pieces of one destination, so that nobody waits for the whole of a long list.
+    """
+    return _with_list(head, "sets", map(set_text, sets))
 
 
 def set_text(one: SetFacts) -> Iterator[str]:
-    """The document of `set_json` in pieces of one destination."""
-    yield f'{json.dumps(_set_head(one))[:-1]}, "destinations": ['
-    for place, destination in enumerate(one.destinations):
-        yield f"{', ' if place else ''}{json.dumps(destination_json(destination))}"
+    """One set with its destinations in the list's order, in pieces of one destination."""
+    each = ((json.dumps(destination_json(destination)),) for destination in one.destinations)
+    return _with_list({"set": one.set_id, "algorithm": one.algorithm}, "destinations", each)
+
+
+def _with_list(head: Mapping[str, object], name: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
+    yield json.dumps({**head, name: []}).removesuffix("]}")
+    for place, item in enumerate(items):
+        yield ", " if place else ""
+        yield from item
     yield "]}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import attrs
 
@@ -11,6 +11,7 @@ Kind = Literal["verdict", "word", "list", "proxy", "vrrp"]
 
 vrrp: the role of this node has changed; such happenings are the agent's, all others the proxy's.
 """
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @attrs.frozen(kw_only=True)
@@ -18,9 +19,10 @@ class Happening:
     """One change: what, from, to, cause, when.
 
     `sequence` counts from 1 in each process; `at` is Unix time.  `before` and `after` are the words of `health.board`
-    in lower case (`up`, `suspect`, `down`, `enabled`, `draining`, `disabled`); for list and proxy they say what was
-    done, for vrrp the role (`initialize`, `backup`, `active`, `fault`).  A change of a destination has its set, URI,
-    address (`host:port`) and number; for others these are empty.
+    in lower case (`up`, `suspect`, `down`, `enabled`, `draining`, `disabled`).  Of a list, `after` is `reloaded`, it is
+    in force; `refused`; or `removed`, this destination is gone from it.  Of the proxy it is `started` or `stopped`, of
+    vrrp the role (`initialize`, `backup`, `active`, `fault`).  A change of a destination has its set, URI, address
+    (`host:port`) and number; for others these are empty.
     """
 
     sequence: int

@@ -110,7 +110,7 @@ class _Answers:
         return JSONResponse(status_json(await self.facts()))
 
     async def destinations(self, request: Request) -> Response:
-        return self._sliced(request, sets_text(await self.facts()), JSON_TYPE)
+        return self._sliced(request, sets_text((await self.facts()).sets), JSON_TYPE)
 
     async def one_set(self, request: Request) -> Response:
         number = _number(request.path_params["id"])

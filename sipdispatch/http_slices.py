@@ -10,7 +10,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sipdispatch.slices import Slices
+from dispatcher.slices import Slices
 
 CHUNK_BYTES = 16384
 """What is handed to the connection at once, about: 0.1 ms."""

@@ -96,6 +96,11 @@ class Lines:
         self._put(rest, lines)
         return lines
 
+    def drop(self) -> None:
+        """Keep nothing more of the line that has no end yet, and drop what is left of it."""
+        self._pending.clear()
+        self._dropping = True
+
     def finish(self) -> list[bytes | None]:
         """The stream has ended: the last line needs no line end."""
         lines: list[bytes | None] = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Collection
 from pathlib import Path
+
+from dispatcher.watch import Signature
+from sipdispatch.whole_file import replace
 
 
 def with_line(text: bytes, line: str) -> bytes:
@@ -18,25 +19,17 @@ def with_line(text: bytes, line: str) -> bytes:
 
 def without_lines(text: bytes, numbers: Collection[int]) -> bytes:
     """The list without these lines, which count from 1; comments in lines of their own stay."""
-    lines = text.splitlines(keepends=True)
+    *ended, last = text.split(b"\n")  # as the reader does: a carriage return in a comment ends no line
+    lines = [*(line + b"\n" for line in ended), last]
     return b"".join(line for number, line in enumerate(lines, 1) if number not in numbers)
 
 
-def save(path: Path, text: bytes) -> None:
-    """Replace the file as a whole, with the mode and owner that it has; a link stays a link.  Raises OSError."""
+def save(path: Path, text: bytes) -> Signature:
+    """Replace the file as a whole, with its owner, mode and attributes; a link stays a link.  The file's new state.
+
+    The file is the old one or the new one, whatever happens.  Raises OSError, and the file is the old one: also when
+    the new one cannot be given to the owner of the old, which nobody but root can.
+    """
     path = path.resolve()
-    status = path.stat()
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), status.st_mode & 0o7777)
-            with contextlib.suppress(PermissionError):  # only root may give a file away
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    status = replace(path, text, like=path.stat())
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -16,7 +16,6 @@ from typing import Literal
 import attrs
 from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from dispatcher.outcome import DropReason, Refusal
 from health.board import State, Verdict, Word
@@ -200,7 +199,7 @@ PROXY_FAMILIES: tuple[ProxyFamily, ...] = (
         "sipdispatch_refused_total",
         "Requests that were answered with a failure, by its reason.",
         "reason",
-        (refusal.value for refusal in Refusal),
+        (refusal.label for refusal in Refusal),
         lambda facts: facts.refused,
     ),
     _by_label(
@@ -421,29 +420,6 @@ DESTINATION_FAMILIES: tuple[DestinationFamily, ...] = (
 
 Family = ProxyFamily | DestinationFamily
 FAMILIES: tuple[Family, ...] = (*PROXY_FAMILIES, *DESTINATION_FAMILIES)
-
-
-class ProxyCollector(Collector):
-    """The families as prometheus-client wants them, for a registry; `metrics_text` writes the same, but in slices."""
-
-    def __init__(self, facts: Callable[[], ProxyFacts]) -> None:
-        self._facts = facts
-
-    def collect(self) -> Iterator[Metric]:
-        facts = self._facts()
-        for family in PROXY_FAMILIES:
-            metric = Metric(family.base, family.text, family.kind)
-            for values, number in family.samples(facts):
-                metric.add_sample(family.name, dict(zip(family.labels, values, strict=True)), number)
-            yield metric
-        for each in DESTINATION_FAMILIES:
-            metric = Metric(each.base, each.text, each.kind)
-            for destination in facts.destinations:
-                named = dict(zip(WHICH, which(destination), strict=True))
-                for series, number in zip(each.series, each.values(destination), strict=True):
-                    labels = {**named, series.label: series.value} if series.label else named
-                    metric.add_sample(each.name + series.suffix, labels, number)
-            yield metric
 
 
 class ProcessMetrics:

@@ -5,7 +5,6 @@ They are read for each notice, so that a secret which has been changed needs no 
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 
 from sipdispatch.notice_settings import parse_url
 from sipdispatch.readers import BadValueError
+from sipdispatch.whole_file import read_regular
 
 _FILE_LIMIT_OCTETS: Final = 64 << 10
 _FIELD = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\t\x20-\x7e]*)")
@@ -55,12 +55,7 @@ def read_header_fields(path: Path) -> dict[str, str]:
 def _lines(path: Path) -> list[str]:
     """The lines of a file that are not empty, without the blanks at their ends."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold a notice up
-        try:
-            status = os.fstat(descriptor)
-            raw = os.read(descriptor, _FILE_LIMIT_OCTETS + 1) if stat.S_ISREG(status.st_mode) else None
-        finally:
-            os.close(descriptor)
+        raw, status = read_regular(path, _FILE_LIMIT_OCTETS + 1)
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be read: {error.strerror}") from None
     if raw is None:

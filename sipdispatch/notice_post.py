@@ -127,7 +127,7 @@ def _exchange(connection: socket.socket, parts: SplitResult, target: Target, bod
         response.close()
     told = f"{response.status} {response.reason}".strip()
     outcome = _outcome(response.status, told, response.getheader("Retry-After"), said, target.form)
-    return attrs.evolve(outcome, text=shortened(_without_secrets(outcome.text, parts)))
+    return attrs.evolve(outcome, text=shortened(_without_secrets(outcome.text, parts, target.headers)))
 
 
 def _read(response: HTTPResponse, form: Format) -> bytes:
@@ -154,9 +154,10 @@ def _outcome(status: int, told: str, retry_after: str | None, said: bytes, form:
     return Outcome(delivered=False, text=text, again=again, wait=_wait(retry_after) if again else None)
 
 
-def _without_secrets(text: str, parts: SplitResult) -> str:
-    """What a server has said without the pieces of the URL that may be a key to it."""
-    for piece in _PIECES.split(f"{parts.path}?{parts.query}"):
+def _without_secrets(text: str, parts: SplitResult, headers: Mapping[str, str]) -> str:
+    """What a server has said without the pieces of the URL, and the words of our header fields, that may be a key."""
+    words = (word for value in headers.values() for word in value.split())
+    for piece in (*_PIECES.split(f"{parts.path}?{parts.query}"), *words):
         if len(piece) >= SECRET_LENGTH:
             text = text.replace(piece, "***").replace(unquote(piece), "***")
     return text

@@ -11,13 +11,13 @@ import attrs
 
 from sipdispatch import notice_settings, readers
 from sipdispatch.consistency import Finding
-from sipdispatch.happening import Kind
+from sipdispatch.happening import KINDS
 from sipdispatch.notice_settings import SMTPS_PORT, Format, Hook, Notify, host_of, is_loopback
 from sipdispatch.tables import Table, Tables, many
 
 _Section = TypeVar("_Section", Hook, Notify)
 
-_KINDS: Final = many(readers.read_word(get_args(Kind)), frozenset, may_be_empty=False)
+_KINDS: Final = many(readers.read_word(KINDS), frozenset, may_be_empty=False)
 _RETRIES: Final = readers.read_int(0, 10, "a number of tries after the first")
 _MEANT: Final = {
     "kinds": "write on, a list of verdict, word, list, proxy and vrrp",

@@ -66,7 +66,7 @@ def command(ctx: click.Context) -> None:
 @command.command(name="test")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     default=DEFAULT_CONFIG,
     metavar="FILE",
     help=f"Read this TOML file instead of {DEFAULT_CONFIG}.",

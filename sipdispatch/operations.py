@@ -70,7 +70,7 @@ class Operations(Protocol):
         """Give destinations the operator's word; how many have it now."""
 
     async def wait_drained(self, set_id: int, name: str) -> None:
-        """Return when nothing has been seen for these destinations for a while and they have no call."""
+        """Return when these destinations have no call, and what belonged to the last one has been said."""
 
     async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:
         """Read the list again, with `reset_state` its words and verdicts too.  Two at once take turns."""

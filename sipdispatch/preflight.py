@@ -10,6 +10,7 @@ import attrs
 from dispatcher.algorithm import Kind
 from dispatcher.destination import Entry
 from dispatcher.problem import Problem, Severity
+from dispatcher.steps import Steps, stepwise
 from sip.uri import host_port
 from sipdispatch.config import Proxy
 from sipdispatch.consistency import Finding
@@ -24,9 +25,11 @@ class Misfits:
     lines: tuple[Problem, ...]
 
 
-def find_misfits(proxy: Proxy, entries: Sequence[Entry]) -> Misfits:
+@stepwise
+def find_misfits(proxy: Proxy, entries: Sequence[Entry]) -> Steps[Misfits]:
     """Compare the proxy's settings with its list."""
-    return Misfits(tuple(_missing_sets(proxy, entries)), (*_lines(proxy, entries), *_idle_limits(proxy, entries)))
+    lines = yield from _lines(proxy, entries)
+    return Misfits(tuple(_missing_sets(proxy, entries)), (*lines, *_idle_limits(proxy, entries)))
 
 
 def _missing_sets(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Finding]:
@@ -39,24 +42,26 @@ def _missing_sets(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Finding]:
             yield Finding(
                 at,
                 f"set {set_id} has no destination in {proxy.list_path}",
-                f"write a set that is there ({', '.join(map(str, there))}), or fill this one",
+                f"write a set that is there ({', '.join(map(str, there))}), or fill this one" if there else "fill it",
             )
 
 
-def _lines(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:
+def _lines(proxy: Proxy, entries: Iterable[Entry]) -> Steps[list[Problem]]:
     path = str(proxy.list_path)
+    problems: list[Problem] = []
     own = {listener.address for listener in proxy.listen} | {listener.advertised for listener in proxy.listen}
     sockets = {listener.address for listener in proxy.listen}
     wildcard_ports = {listener.address[1] for listener in proxy.listen if listener.is_wildcard}
 
-    def problem(entry: Entry, severity: Severity, message: str, hint: str) -> Problem:
-        return Problem(path, entry.line, 1, severity=severity, message=message, hint=hint)
+    def note(entry: Entry, severity: Severity, message: str, hint: str) -> None:
+        problems.append(Problem(path, entry.line, 1, severity=severity, message=message, hint=hint))
 
     for entry in entries:
+        yield
         target = entry.target
         port = target.default_port if target.port is None else target.port
         if (target.host, port) in own:
-            yield problem(
+            note(
                 entry,
                 "error",
                 f"{entry.uri} is this proxy itself: every call would come back until it is refused with 482",
@@ -64,7 +69,7 @@ def _lines(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:
             )
             continue
         if entry.socket is not None and entry.socket not in sockets and entry.socket[1] not in wildcard_ports:
-            yield problem(
+            note(
                 entry,
                 "error",
                 f"socket {host_port(entry.socket)} is not in listen: nothing can be sent from it",
@@ -73,7 +78,8 @@ def _lines(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:
         if target.numeric_host is not None:
             reach = _unreachable(proxy, target.numeric_host)
             if reach:
-                yield problem(entry, "warning", f"{entry.uri} cannot be reached: {reach}", "add a listener that can")
+                note(entry, "warning", f"{entry.uri} cannot be reached: {reach}", "add a listener that can")
+    return problems
 
 
 def _idle_limits(proxy: Proxy, entries: Iterable[Entry]) -> Iterator[Problem]:

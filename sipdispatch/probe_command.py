@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict, Unpack
 import click
 
 from sipdispatch.errors import CommandError
+from sipdispatch.finite import Finite
 from sipdispatch.output import say
 
 SIPSAK: Final = "--sipsak"
@@ -121,7 +122,7 @@ def _told_to_nagios(*, wanted: bool) -> Iterator[None]:
 @click.option("-D", "--deadline", metavar="TIME", help="End after this time, whatever is missing.")
 @click.option(
     "--flood-safe",
-    type=click.FloatRange(0.01, 10_000),
+    type=Finite(0.01, 10_000),
     default=100.0,
     metavar="NUMBER",
     help="At most so many probes a second, of all targets; 100 if not given.",

@@ -47,7 +47,7 @@ class Lines:
 
     def report(self, target: int, report: ProbeReport) -> None:  # noqa: ARG002 - the report names its target
         """Tell a probe."""
-        self.say(json.dumps(probe_object(report), ensure_ascii=False))
+        self.say(json.dumps(probe_object(report)))
 
 
 class Nothing:
@@ -91,7 +91,6 @@ def document(plan: Plan, outcome: Outcome, reports: Sequence[Sequence[ProbeRepor
             ],
         },
         indent=2,
-        ensure_ascii=False,
     )
 
 

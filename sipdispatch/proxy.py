@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -35,25 +34,24 @@ from dispatcher.wildcard import expand_wildcard
 from health.board import Change
 from health.sending import SendOutcome
 from sipdispatch import logs, secret, statefile
-from sipdispatch.config import Config, Control, Proxy
+from sipdispatch.config import Config, Control, Proxy, Sections
 from sipdispatch.control_methods import METHODS
 from sipdispatch.control_path import default_control_path
 from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError, Fault
+from sipdispatch.garbage import Garbage
+from sipdispatch.listread import read_list, tell
 from sipdispatch.load import load
 from sipdispatch.notifiers import run_notifiers
 from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
 from sipdispatch.steering import Steering
-from sipdispatch.upkeep import Upkeep, read_list, tell
+from sipdispatch.upkeep import AtRest, Upkeep
 from sipdispatch.version import packet_path, version_number
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread that reads a list may hold the interpreter while datagrams wait (CPython's default is 5 ms)."""
-
-GC_THRESHOLD = 20_000
-"""New objects between two looks for cycles: the packet path makes none, and 700 means a look every tenth packet."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -62,12 +60,16 @@ def run(config: Config) -> int:
     """Run the proxy until SIGTERM or SIGINT; raises CommandError when it cannot start."""
     logs.set_up(config.proxy.log_level, config.proxy.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(GC_THRESHOLD)
-    trio.run(serve, config)
+    trio.run(partial(serve, config, at_rest=Garbage().at_rest))
     return 0
 
 
-async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED) -> None:
+async def serve(
+    config: Config,
+    *,
+    at_rest: AtRest = nullcontext,
+    task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """The whole proxy as one task; it has started when it forwards."""
     settings = config.proxy
     known = {path: signature(path) for path in (settings.list_path, *([config.path] if config.path else []))}
@@ -78,14 +80,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             log.warning(str(warning))
         resolver = Resolver()
         state_path = settings.state_dir / statefile.NAME
-        running = Running(
-            Identity.of(
-                listeners,
-                list_path=str(settings.list_path),
-                secret_fingerprint=secret.fingerprint(secrets[0]),
-                probing=config.sections.health.enabled,
-            )
-        )
+        running = Running(_identity_of(config, listeners, secrets[0]))
         audience = _Audience(running)
         upkeep = Upkeep(
             settings,
@@ -97,6 +92,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             kept=await trio.to_thread.run_sync(statefile.read, state_path),
             audience=audience,
         )
+        upkeep.at_rest = at_rest
         states = audience.states = StateFile(state_path, upkeep.kept)
         next_hops = NextHops(resolver)
         async with trio.open_nursery() as nursery:
@@ -107,6 +103,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             nursery.start_soon(next_hops.keep_fresh)
             nursery.start_soon(upkeep.follow_board)
             nursery.start_soon(states.keep)
+            states.changed()  # so that a disk that takes nothing is said now, and not when the first server is down
             await nursery.start(upkeep.vitals.serve)
             service = upkeep.service = Service(
                 listeners,
@@ -121,22 +118,9 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Service] = trio.
             await _serve_control(
                 config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path), nursery
             )
-            if config.sections.hooks or config.sections.notifiers:
-                await nursery.start(
-                    partial(
-                        run_notifiers,
-                        running.chronicle,
-                        config.sections.hooks,
-                        config.sections.notifiers,
-                        socket.gethostname(),
-                        left_of=running.left_of,
-                    )
-                )
+            await _run_notifiers(config.sections, running, nursery)
             running.started()
-            if config.sections.http is not None:
-                from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
-
-                await nursery.start(serve_http, config.sections.http.listen, running)
+            await _serve_http(config.sections, running, nursery)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
@@ -170,6 +154,15 @@ async def _take_up(
     return secrets, listeners, entries, problems
 
 
+def _identity_of(config: Config, listeners: Sequence[OpenListener], secret_in_use: bytes) -> Identity:
+    return Identity.of(
+        listeners,
+        list_path=str(config.proxy.list_path),
+        secret_fingerprint=secret.fingerprint(secret_in_use),
+        probing=config.sections.health.enabled,
+    )
+
+
 async def _serve_control(config: Config, steering: Steering, nursery: trio.Nursery) -> None:
     """Let the proxy be steered; where only the default place cannot be had, that is said and it runs all the same."""
     control = config.sections.control
@@ -187,6 +180,21 @@ async def _serve_control(config: Config, steering: Steering, nursery: trio.Nurse
     await nursery.start(serve_control, opened, steering, METHODS)
 
 
+async def _run_notifiers(sections: Sections, running: Running, nursery: trio.Nursery) -> None:
+    """Tell hooks and people what happens from now on, where there are any."""
+    if sections.hooks or sections.notifiers:
+        hears = partial(run_notifiers, running.chronicle, sections.hooks, sections.notifiers, socket.gethostname())
+        await nursery.start(partial(hears, left_of=running.left_of))
+
+
+async def _serve_http(sections: Sections, running: Running, nursery: trio.Nursery) -> None:
+    """Let programs and browsers look, where [http] says so."""
+    if sections.http is not None:
+        from sipdispatch.http import serve_http  # noqa: PLC0415 - without [http] nothing of it is loaded
+
+        await nursery.start(serve_http, sections.http.listen, running)
+
+
 @attrs.define
 class _Audience:
     """Who hears of what happens: those who ask the running proxy, and the file that outlives it."""
@@ -197,10 +205,12 @@ class _Audience:
     def changed(self, change: Change, destination: Destination) -> None:
         self.running.changed(change, destination)
         if self.states is not None:
-            self.states.changed()
+            self.states.changed(at_once=change.what == "word")
 
     def removed(self, number: int, destination: Destination) -> None:
         self.running.removed(number, destination)
+        if self.states is not None:
+            self.states.changed()
 
     def reloaded(self, text: str, *, done: bool) -> None:
         self.running.reloaded(text, done=done)
@@ -216,7 +226,7 @@ def sums(counters: Counters) -> dict[str, object]:
         "received": counters.received,
         "forwarded": counters.forwarded,
         "answered": {str(status): count for status, count in sorted(counters.answered.items())},
-        "refused": {refusal.value: counters.refused[refusal] for refusal in Refusal if counters.refused[refusal]},
+        "refused": {refusal.label: counters.refused[refusal] for refusal in Refusal if counters.refused[refusal]},
         "dropped": {reason.label: counters.dropped[reason] for reason in DropReason if counters.dropped[reason]},
         "unsent": {outcome.label: counters.unsent[outcome] for outcome in SendOutcome if counters.unsent[outcome]},
     }
@@ -249,8 +259,10 @@ class _Changes:
 
     async def files(self, changed: tuple[Path, ...]) -> None:
         """What the watcher has seen."""
+        path = self.config.proxy.list_path
         await self.follow(
-            the_list=self.config.proxy.list_path in changed, the_configuration=self.config.path in changed
+            the_list=path in changed and signature(path) != self.upkeep.saved,
+            the_configuration=self.config.path in changed,
         )
 
     async def follow(self, *, the_list: bool = True, the_configuration: bool = True) -> None:

@@ -29,4 +29,5 @@ class Rates(Generic[Key]):
         if len(self._seen) < 2:
             return 0.0
         (first, before), (last, after) = self._seen[0], self._seen[-1]
-        return (after.get(key, 0) - before.get(key, 0)) / (last - first) if last > first else 0.0
+        more = max(0, after.get(key, 0) - before.get(key, 0))  # a counter may have begun anew
+        return more / (last - first) if last > first else 0.0

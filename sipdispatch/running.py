@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -18,14 +17,17 @@ from dispatcher.destination import NO_PING, Destination
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.selection import Pool
 from dispatcher.service import Service
+from dispatcher.slices import in_slices
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
+from dispatcher.steps import Steps
 from health.board import NEW_WORK, Board, Change, Standing
 from health.latency import BUCKETS_S
 from health.latency import Histogram as Times
 from health.sending import SendOutcome
 from sip.uri import host_port
 from sipdispatch.chronicle import About, Chronicle
+from sipdispatch.control_naming import is_entry, spelling
 from sipdispatch.facts import (
     DestinationFacts,
     Histogram,
@@ -35,6 +37,7 @@ from sipdispatch.facts import (
     SetFacts,
 )
 from sipdispatch.happening import Happening
+from sipdispatch.operations import OperationError
 from sipdispatch.rates import Rates
 from sipdispatch.upkeep import Upkeep
 from sipdispatch.version import packet_path, version_number
@@ -104,22 +107,13 @@ class Running:
     async def look(self) -> None:
         """Look at the counters now and then, for their rates; never returns."""
         while True:
-            counters = self._counters
-            messages = Counter(counters.requests)
-            for (number, _), count in counters.replies.items():
-                messages[number] += count
             now = trio.current_time()
-            self._messages.look(messages, now)
-            self._calls.look(self._begun(), now)
+            self._messages.look(await in_slices(_messages_of(self._counters)), now)
+            if self._service is not None:
+                calls = self._service.calls
+                await in_slices(calls.expire_all(now))  # while no message comes, nobody else lets them go
+                self._calls.look(calls.begun_by_number(), now)
             await trio.sleep(LOOK_S)
-
-    def _begun(self) -> dict[int, int]:
-        """The calls of each destination since the start; those whose time is over are let go on the way."""
-        if self._service is None:
-            return {}
-        calls = self._service.calls
-        calls.expire(trio.current_time())
-        return {number: calls.begun(number) for number in self._service.snapshot.numbers}
 
     # What happens
 
@@ -146,12 +140,32 @@ class Running:
         self.chronicle.record("list", "", "reloaded" if done else "refused", text, now)
 
     def history(self, set_id: int | None = None, name: str | None = None) -> Sequence[Happening]:
-        """The last happenings, oldest first, of all, of a set, or of a destination by its URI or its `host:port`."""
+        """The last happenings, oldest first, of all, of a set, or of a destination; raises OperationError."""
         if set_id is None and name is None:
             return self.chronicle.history()
+        if name is None:  # what each destination of a large set remembers besides would take 100 ms to put in order
+            return tuple(each for each in self.chronicle.history() if each.set_id == set_id)
         numbers = {each.number for each in self.chronicle.history() if _is_about(each, set_id, name)} - {0}
+        numbers |= self._called(set_id, name)
+        if not numbers:
+            where = "all sets" if set_id is None else f"set {set_id}"
+            raise OperationError(f"no destination is called {name}", where, "see sipdispatch ds list")
         found = {each.sequence: each for number in numbers for each in self.chronicle.history(number)}
         return tuple(found[sequence] for sequence in sorted(found))
+
+    def _called(self, set_id: int | None, name: str) -> set[int]:
+        """The numbers of the destinations that have this name now, however long ago something has happened to them."""
+        snapshot = None if self._upkeep is None else self._upkeep.snapshot
+        if snapshot is None:
+            return set()
+        sought = spelling(name)
+        return {
+            snapshot.numbers[snapshot.starts[each] + place]
+            for each, pool in snapshot.pools.items()
+            if set_id in (None, each)
+            for place, destination in enumerate(pool.destinations)
+            if name == host_port(destination.address) or is_entry(destination.entry, name, sought)
+        }
 
     def follow(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Happening]]:
         """Every happening from now on; a follower that is too slow loses some and sees a gap in `sequence`."""
@@ -202,7 +216,7 @@ class Running:
             forwarded=counters.forwarded,
             lookups=counters.lookups,
             answered={str(status): count for status, count in sorted(counters.answered.items())},
-            refused={refusal.value: counters.refused.get(refusal, 0) for refusal in Refusal},
+            refused={refusal.label: counters.refused.get(refusal, 0) for refusal in Refusal},
             dropped={reason.label: counters.dropped.get(reason, 0) for reason in DropReason},
             unsent={outcome.label: counters.unsent.get(outcome, 0) for outcome in SendOutcome},
             network_errors={
@@ -254,7 +268,17 @@ class Running:
             rtt=standing.rtt,
             latency=standing.latency,
             answer_times=_histogram(counters.answer_times.get(number)),
+            avoided_until=standing.avoided_until + ago if standing.avoided_until else None,
         )
+
+
+def _messages_of(counters: Counters) -> Steps[dict[int, int]]:
+    """The requests and replies of each destination since the start."""
+    messages = dict(counters.requests)
+    for (number, _), count in dict(counters.replies).items():
+        messages[number] = messages.get(number, 0) + count
+        yield
+    return messages
 
 
 def _about(number: int, destination: Destination) -> About:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sipdispatch.errors import CommandError
+from sipdispatch.whole_file import read_regular
 
 SECRET_BYTES = 32
 SECRETS_LIMIT = 2
@@ -55,12 +56,7 @@ def read_or_create(path: Path, *, draw: Callable[[int], bytes] = os.urandom) -> 
 def read(path: Path) -> tuple[bytes, ...]:
     """The secrets in the file, the one in use first; raises SecretError (its cause says if there is no such file)."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold the start up
-        try:
-            status = os.fstat(descriptor)
-            text = os.read(descriptor, _FILE_LIMIT_BYTES + 1) if stat.S_ISREG(status.st_mode) else None
-        finally:
-            os.close(descriptor)
+        text, status = read_regular(path, _FILE_LIMIT_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, error) from error
     if text is None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Final, TypedDict
 
 import click
 
 from sipdispatch.config import Config, ConfigProblem, Flags
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.load import load
+from sipdispatch.options import together
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_OPTIONS = (
-    click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Read this TOML file."),
+settings_options: Final = together(
+    click.option(
+        "--config", type=click.Path(readable=False, path_type=Path), metavar="FILE", help="Read this TOML file."
+    ),
     click.option(
         "--listen",
         multiple=True,
@@ -27,6 +27,7 @@ _OPTIONS = (
     click.option("--algorithm", metavar="NAME", help="How a destination is chosen, as in weight, call-id or aor."),
     click.option("--advertise", metavar="HOST[:PORT]", help="How others reach the one listener, behind a static NAT."),
 )
+"""Gives a command the options of `sipdispatch proxy`."""
 
 
 class SettingsOptions(TypedDict):
@@ -40,13 +41,6 @@ class SettingsOptions(TypedDict):
     advertise: str | None
 
 
-def settings_options(function: _Function) -> _Function:
-    """Give a command the options of `sipdispatch proxy`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
 def read_settings(options: SettingsOptions) -> Config:
     """The configuration that the options and the file make; raises CommandError with all that is wrong."""
     flags = Flags(
@@ -56,7 +50,12 @@ def read_settings(options: SettingsOptions) -> Config:
         algorithm=options["algorithm"],
         advertise=options["advertise"],
     )
-    loaded = load(options["config"], flags)
+    return config_of(options["config"], flags)
+
+
+def config_of(path: Path | None, flags: Flags | None = None) -> Config:
+    """The configuration of a file and of flags; raises CommandError with all that is wrong."""
+    loaded = load(path, flags)
     if isinstance(loaded, tuple):
         raise CommandError.of(*(fault_of(problem) for problem in loaded if problem.severity == "error"))
     return loaded

@@ -6,9 +6,9 @@ What cannot be read or written costs no call: it is said once, and the proxy goe
 from __future__ import annotations
 
 import json
-import os
+import math
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,17 +18,23 @@ import trio
 
 from dispatcher.assemble import state_of
 from dispatcher.destination import Destination
+from dispatcher.steps import Steps, stepwise
 from health.board import Remembered, Verdict, Word
 from sip.uri import host_port
+from sipdispatch.unwritten import remedy_of
+from sipdispatch.whole_file import replace
 
 NAME: Final = "liveness.json"
 VERSION: Final = 1
 SETTLE_S: Final = 1.0
 """How long a change waits for others: a rack that dies is written once."""
+RETRY_S: Final = 10.0
+"""Between two tries to write what could not be written."""
 MOST_BYTES: Final = 16 << 20
 """Of a file that is read; one destination takes about 150."""
 
-_USUAL = Remembered()
+USUAL: Final = Remembered()
+"""What need not be remembered of a destination that begins so."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -43,6 +49,11 @@ class Kept:
     listed: Word
     remembered: Remembered
 
+    @property
+    def name(self) -> tuple[int, str, str]:
+        """Whom it is about."""
+        return self.set_id, self.uri, self.address
+
     @classmethod
     def of(cls, destination: Destination, remembered: Remembered) -> Kept:
         return cls(
@@ -55,7 +66,7 @@ class Kept:
 
 
 def to_text(kept: Iterable[Kept]) -> str:
-    """The file, one destination a line; those about whom there is nothing to remember are left out."""
+    """The file, one destination a line."""
     lines = [
         json.dumps(
             {
@@ -69,7 +80,6 @@ def to_text(kept: Iterable[Kept]) -> str:
             ensure_ascii=False,
         )
         for each in kept
-        if each.remembered != _USUAL
     ]
     return f'{{"version": {VERSION}, "destinations": [\n' + ",\n".join(lines) + "\n]}\n"
 
@@ -91,16 +101,22 @@ def _read_one(item: Mapping[str, Any]) -> Kept:
     return Kept(int(item["set"]), str(item["uri"]), str(item["address"]), Word[item["listed"].upper()], remembered)
 
 
-def known(kept: Iterable[Kept], destinations: Sequence[Destination], numbers: Sequence[int]) -> dict[int, Remembered]:
+@stepwise
+def known(
+    kept: Iterable[Kept], destinations: Sequence[Destination], numbers: Sequence[int]
+) -> Steps[dict[int, Remembered]]:
     """What the file says of these destinations, by number."""
-    by_name = {(each.set_id, each.uri, each.address): each for each in kept}
+    by_name = {each.name: each for each in kept}
+    if not by_name:
+        return {}
     found: dict[int, Remembered] = {}
     for destination, number in zip(destinations, numbers, strict=True):
-        own = Kept.of(destination, _USUAL)
-        earlier = by_name.get((own.set_id, own.uri, own.address))
+        own = Kept.of(destination, USUAL)
+        earlier = by_name.get(own.name)
         if earlier is not None:
             word = earlier.remembered.word if earlier.listed is own.listed else None
             found[number] = Remembered(word, earlier.remembered.verdict)
+        yield
     return found
 
 
@@ -114,23 +130,13 @@ def read(path: Path) -> tuple[Kept, ...]:
         return ()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        log.warning("words and verdicts of the last run are not known", path=str(path), reason=reason)
+        log.warning(
+            "words and verdicts of the last run are not known",
+            path=str(path),
+            reason=reason,
+            hint="say again what is to drain or to be disabled; the probes find the verdicts",
+        )
         return ()
-
-
-def write(path: Path, text: str) -> None:
-    """Replace the file as a whole, so that a crash leaves the old one or the new one; raises OSError."""
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 class StateFile:
@@ -139,20 +145,25 @@ class StateFile:
     def __init__(self, path: Path, gather: Callable[[], Iterable[Kept]]) -> None:
         self._path = path
         self._gather = gather
-        self._changed = trio.Event()
+        self._changed, self._at_once = trio.Event(), trio.Event()
         self._failing = False
         self._written: str | None = None
+        self._replacing = threading.Lock()
 
-    def changed(self) -> None:
-        """Something that belongs into the file may be another now."""
+    def changed(self, *, at_once: bool = False) -> None:
+        """Something that belongs into the file may be another now; `at_once` for what the probes cannot find again."""
         self._changed.set()
+        if at_once:
+            self._at_once.set()
 
     async def keep(self) -> None:
         """Write soon after each change; never returns.  The last change of a process is for `write_last`."""
         while True:
-            await self._changed.wait()
-            await trio.sleep(SETTLE_S)
-            self._changed = trio.Event()
+            with trio.move_on_after(RETRY_S if self._failing else math.inf):
+                await self._changed.wait()
+            with trio.move_on_after(SETTLE_S):
+                await self._at_once.wait()
+            self._changed, self._at_once = trio.Event(), trio.Event()
             await self._write()
 
     async def write_last(self) -> None:
@@ -161,17 +172,16 @@ class StateFile:
             await self._write()
 
     async def _write(self) -> None:
-        text = to_text(self._gather())
-        if text == self._written:
-            return
         try:
-            await trio.to_thread.run_sync(partial(write, self._path, text), abandon_on_cancel=True)
-        except OSError as error:
+            text = await trio.to_thread.run_sync(self._replace, self._gather(), abandon_on_cancel=True)
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: there is no thread to be had
             if not self._failing:
+                reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
                 log.warning(
                     "words and verdicts cannot be written: a restart would forget them",
                     path=str(self._path),
-                    reason=error.strerror,
+                    reason=reason,
+                    hint=f"{remedy_of(error, self._path)}; it is tried again every {RETRY_S:.0f} s",
                 )
             self._failing = True
             return
@@ -179,3 +189,11 @@ class StateFile:
             log.info("words and verdicts are written again", path=str(self._path))
         self._failing = False
         self._written = text
+
+    def _replace(self, kept: Iterable[Kept]) -> str:
+        """In a thread: the text alone takes 40 ms for 10,000 destinations."""
+        text = to_text(kept)
+        with self._replacing:  # the end does not wait for a writing under way, which must not undo the last one
+            if text != self._written:
+                replace(self._path, text.encode())
+        return text

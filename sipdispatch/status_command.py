@@ -29,7 +29,7 @@ def command(**options: Unpack[ControlOptions]) -> int:
     with connect(options) as proxy:
         status = proxy.call("status")
     document = {"version": FORMAT_VERSION, "proxy": status}
-    say(json.dumps(document, indent=2, ensure_ascii=False) if options["json_wanted"] else as_text(status))
+    say(json.dumps(document, indent=2) if options["json_wanted"] else as_text(status))
     return 0 if status["serving"] else NOT_SERVING
 
 

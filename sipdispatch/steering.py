@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -20,21 +21,27 @@ from dispatcher.listfile import parse_list
 from dispatcher.outcome import Resolve
 from dispatcher.selection import slot_of
 from dispatcher.service import MAX_LOOKUPS_A_REQUEST, Service
+from dispatcher.slices import Slices
 from health.board import Word
 from sip.uri import host_port
-from sipdispatch.control_naming import ALL, spelling
+from sipdispatch.control_naming import ALL, is_entry, spelling
 from sipdispatch.errors import CommandError
 from sipdispatch.facts import ProxyFacts
 from sipdispatch.happening import Happening
-from sipdispatch.listedit import save as save_list
 from sipdispatch.listedit import with_line, without_lines
 from sipdispatch.operations import OperationError, ReloadReport
 from sipdispatch.running import Running
+from sipdispatch.unwritten import remedy_of
 from sipdispatch.upkeep import Upkeep
 
-DRAINED_S: Final = 5.0
-"""How long nothing may have come or gone: ten times RFC 3261's T1, when a lost BYE has been sent again."""
-LOOK_S: Final = 0.25
+QUIET_S: Final = 2.0
+"""How long nothing may have come or gone: a BYE that was lost twice has come again by then (T1 and 2 T1, RFC 3261)."""
+LINGER_S: Final = 5.0
+"""After the last call, when something else comes all the time: a server's questions to its phones never end."""
+LOOK_S: Final = 0.1
+
+Key = tuple[int, str, int, str]
+"""Of an entry: the same in two readings of the list."""
 
 _DOING: Final = {Word.ENABLED: "enable", Word.DRAINING: "drain", Word.DISABLED: "disable"}
 
@@ -121,73 +128,81 @@ class Steering:
     async def set_word(self, set_id: int, name: str, word: Word, *, by: str) -> int:
         """Give destinations the operator's word; how many have it now."""
         numbers = self._numbers(set_id, name)
-        for number in numbers:
-            self.upkeep.vitals.set_word(number, word, f"operator: {_DOING[word]} ({by})")
+        cause = f"operator: {_DOING[word]} ({by})"
+        await _one_by_one(numbers, lambda number: self.upkeep.vitals.set_word(number, word, cause))
+        self.upkeep.publish()  # who is told that it is done must see no new call
         return len(numbers)
 
     async def wait_drained(self, set_id: int, name: str) -> None:
-        """Return when nothing has been seen for these destinations for DRAINED_S and they have no call."""
+        """Return when these destinations have no call, and what belonged to the last one has been said."""
         numbers = self._numbers(set_id, name)
         calls, seen = self.service.calls, self.service.counters.last_seen
+        began = trio.current_time()
+
+        def is_drained(number: int, now: float) -> bool:
+            if calls.active(number):
+                return False
+            quiet = now - seen.get(number, -math.inf)
+            return quiet >= QUIET_S or now - max(began, calls.idle_since(number)) >= LINGER_S
+
         while True:
             now = trio.current_time()
             calls.expire(now)
-            if not any(calls.active(number) or now - seen.get(number, -DRAINED_S) < DRAINED_S for number in numbers):
+            if all(is_drained(number, now) for number in numbers):
                 return
             await trio.sleep(LOOK_S)
 
-    async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+    async def reload(self, *, dry_run: bool = False, reset_state: bool = False, by: str) -> ReloadReport:
         """Read the list again, with `reset_state` its words and verdicts too.  Two at once take turns."""
-        report = await self.upkeep.reload(self.nursery, dry_run=dry_run)
+        report = await self.upkeep.reload(self.nursery, dry_run=dry_run, by=by)
         if reset_state and report.done:
-            self.upkeep.vitals.reset(self.service.snapshot.numbers)
+            cause = f"operator: reset ({by})"
+            await _one_by_one(self.service.snapshot.numbers, lambda number: self.upkeep.vitals.reset((number,), cause))
         return report
 
-    async def add(self, line: str, *, save: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+    async def add(self, line: str, *, save: bool = False, by: str) -> ReloadReport:
         """Add the destination of one line; without `save` until the list is read again."""
         entry = _one_entry(line)
-        if any(entry.key == own.key for own in self.upkeep.entries):
-            raise OperationError(
-                f"{entry.uri} is in set {entry.set_id} already",
-                line,
-                "take it out first, or change its line and reload",
-            )
-        if save:
-            return await self._save(lambda text: with_line(text, line))
-        return await self.upkeep.change((*self.upkeep.entries, entry), self.nursery)
 
-    async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:  # noqa: ARG002
+        def with_entry(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            own = next((each for each in entries if each.key == entry.key), None)
+            if own is not None and save and all(entry.key != each.key for each in self.upkeep.listed):
+                return tuple(entry if each is own else each for each in entries)  # it was added before, for now
+            if own is not None:
+                raise OperationError(
+                    f"{entry.uri} is in set {entry.set_id} already",
+                    line,
+                    "take it out first, or change its line and reload",
+                )
+            return (*entries, entry)
+
+        return await self._change(with_entry, (lambda text: with_line(text, line)) if save else None, by)
+
+    async def remove(self, set_id: int, name: str, *, save: bool = False, by: str) -> ReloadReport:
         """Take a destination out; without `save` until the list is read again."""
         if name == ALL:
             raise OperationError("a set is not emptied", f"set {set_id}", "name one destination, or drain them all")
-        keys = {destination.entry.key for destination in self._named(set_id, name).values()}
-        if save:
-            return await self._save(lambda text: _without(text, keys))
-        kept = tuple(entry for entry in self.upkeep.entries if entry.key not in keys)
-        return await self.upkeep.change(kept, self.nursery)
+        keys = self._lines(set_id, name)
 
-    async def _save(self, edit: Callable[[bytes], bytes]) -> ReloadReport:
-        """Change the file, if it is a list before and after, and read it again."""
+        def rest(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            return tuple(entry for entry in entries if entry.key not in keys)
 
-        def rewrite() -> None:
-            edited = edit(self.list_path.read_bytes())
-            _, problems = parse_list(edited, str(self.list_path))
-            for problem in problems:
-                if problem.severity == "error":
-                    raise OperationError(
-                        problem.message, f"{problem.path}:{problem.line}:{problem.column}", problem.hint
-                    )
-            save_list(self.list_path, edited)
+        return await self._change(rest, (lambda text: _without(text, keys)) if save else None, by)
 
+    async def _change(
+        self,
+        edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]],
+        save: Callable[[bytes], bytes] | None,
+        by: str,
+    ) -> ReloadReport:
         try:
-            await trio.to_thread.run_sync(rewrite)
+            return await self.upkeep.change(edit, self.nursery, save=save, by=by)
         except OSError as error:
             raise OperationError(
-                f"the list cannot be changed: {error.strerror}",
+                f"the list cannot be saved, and nothing is changed: {error.strerror}",
                 str(self.list_path),
-                "leave out --save, or let us write",
+                f"leave --save out, or {remedy_of(error, self.list_path.resolve())}",
             ) from error
-        return await self.upkeep.reload(self.nursery)
 
     # Who is meant
 
@@ -204,18 +219,26 @@ class Steering:
         found = {
             snapshot.numbers[start + place]: destination
             for place, destination in enumerate(pool.destinations)
-            if name == ALL or _is_called(destination, name, sought)
+            if name == ALL or name == host_port(destination.address) or is_entry(destination.entry, name, sought)
         }
         if not found:
             raise OperationError(f"no destination is called {name}", f"set {set_id}", "see sipdispatch ds list")
         return found
 
+    def _lines(self, set_id: int, name: str) -> set[Key]:
+        """The lines that are called so, also of a name that stands for no address now."""
+        sought = spelling(name)
+        keys = {each.key for each in self.upkeep.entries if each.set_id == set_id and is_entry(each, name, sought)}
+        return keys or {destination.entry.key for destination in self._named(set_id, name).values()}
 
-def _is_called(destination: Destination, name: str, sought: tuple[str, int, str] | None) -> bool:
-    entry = destination.entry
-    if name in (entry.uri, host_port(destination.address), entry.duid):
-        return True
-    return sought is not None and sought == spelling(entry.uri)
+
+async def _one_by_one(numbers: Iterable[int], do: Callable[[int], object]) -> None:
+    """Do it for each destination, and let the packets through in between: a tenth of a millisecond each adds up."""
+    slices = Slices()
+    for number in numbers:
+        do(number)
+        if slices.over:
+            await slices.turn()
 
 
 def _one_entry(line: str) -> Entry:
@@ -228,6 +251,6 @@ def _one_entry(line: str) -> Entry:
     return entries[0]
 
 
-def _without(text: bytes, keys: set[tuple[int, str, int, str]]) -> bytes:
+def _without(text: bytes, keys: set[Key]) -> bytes:
     entries, _ = parse_list(text, "list")
     return without_lines(text, {entry.line for entry in entries if entry.key in keys})

@@ -5,11 +5,10 @@ Whatever changes ends in one new snapshot, built beside the old one and swapped 
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Protocol
 
 import attrs
@@ -17,35 +16,45 @@ import structlog
 import trio
 
 from dispatcher.algorithm import Kind
-from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, with_states
+from dispatcher.assemble import assemble, by_set, rankings_of, sets_in_use, state_of, with_states
+from dispatcher.departed import Departed
 from dispatcher.destination import Destination, Entry
-from dispatcher.listdiff import ListDiff, diff_lists
+from dispatcher.listdiff import diff_lists
 from dispatcher.listener import Listener
-from dispatcher.listfile import parse_list
 from dispatcher.names import FAMILIES
-from dispatcher.problem import Problem
-from dispatcher.recent import LIFETIME, target_ids
+from dispatcher.problem import Problem, refuses
+from dispatcher.recent import ids_by_set
 from dispatcher.refresh import ListNames
 from dispatcher.selection import Pool
 from dispatcher.service import Service
+from dispatcher.slices import in_slices
 from dispatcher.slotbuild import make_pool_apart
-from dispatcher.slots import MOST_DESTINATIONS
 from dispatcher.snapshot import Policy, Snapshot
+from dispatcher.steps import Steps
+from dispatcher.watch import Signature
 from health.board import Change, Remembered, Verdict
 from health.service import Service as Vitals
 from health.target import Target
 from sip.uri import host_port
+from sipdispatch import listedit
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
+from sipdispatch.listread import check_list, fingerprint_of, read_list, tell
 from sipdispatch.operations import ReloadReport
 from sipdispatch.preflight import find_misfits
-from sipdispatch.statefile import Kept, known
+from sipdispatch.reload_words import report_of
+from sipdispatch.statefile import USUAL, Kept, known
 from sipdispatch.vitals import avoided_of, latencies_of, ramps_of, states_of, target_of
 
 PUBLISH_S = 0.02
 """Between two snapshots of one list: when a whole rack dies, its servers do not make one each."""
 LOOK_S = 0.5
 """How old a latency or the share of a slow start may be."""
+_FILL_THE_SET = "to take the last one out, write flag 4 in its line, or: sipdispatch ds set-state d"
+
+
+AtRest = Callable[[], AbstractContextManager[None]]
+"""What is entered while the values of a list are made: nothing is to look for garbage among them."""
 
 
 class Audience(Protocol):
@@ -84,6 +93,7 @@ class Upkeep:
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.service: Service | None = None
+        self.at_rest: AtRest = nullcontext
         self.vitals = Vitals(on_change=self._note_change, on_board=self._note_board)
         self._settings = settings
         self._health = health or Health()
@@ -94,6 +104,9 @@ class Upkeep:
         self._listeners = tuple(listeners)
         self._names = names
         self._entries: tuple[Entry, ...] = ()
+        self._listed: tuple[Entry, ...] = ()
+        self.saved: Signature | None = None
+        """Of the file as we have written it last: who watches it need not read it again."""
         self._fingerprint = ""
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}
@@ -106,7 +119,7 @@ class Upkeep:
             for algorithm in (policy.algorithm, *(rule.algorithm for rule in policy.rules))
             if algorithm is not None
         )
-        self._departed: dict[int, tuple[Destination, float]] = {}
+        self._departed = Departed()
         self._version = 0
         self._following: trio.CancelScope | None = None
         self._building = trio.Lock()
@@ -118,13 +131,20 @@ class Upkeep:
         return self._entries
 
     @property
+    def listed(self) -> tuple[Entry, ...]:
+        """The list as it stands in the file, when it was read or written last."""
+        return self._listed
+
+    @property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits by which two nodes can tell that they have the same list in force."""
         return self._fingerprint
 
     async def follow_list(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> None:
         """Use this list from now on: returns when its first snapshot is in force, then follows its names."""
-        if self._following is not None:
+        if self._following is None:
+            self._listed = entries
+        else:
             self._following.cancel()
         self._entries = entries
         self._following = await nursery.start(self._follow)
@@ -149,43 +169,125 @@ class Upkeep:
             self._entries, self._rebuild, path=path, families=families, own=own, task_status=task_status
         )
 
-    async def reload(self, nursery: trio.Nursery, *, dry_run: bool = False) -> ReloadReport:
-        """Read the list again; a bad one leaves the old in force and says why.  Two at once take turns."""
-        async with self._reloading:
-            path = self._settings.list_path
-            entries, problems = await read_list(path, self._settings)
-            tell(problems)
-            if entries is None:
-                errors = [str(problem) for problem in problems if problem.severity == "error"]
-                return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
-            return await self._take_over(entries, problems, nursery, dry_run=dry_run)
+    async def reload(self, nursery: trio.Nursery, *, dry_run: bool = False, by: str = "") -> ReloadReport:
+        """Read the list again; a bad one leaves the old in force and says why.  Two at once take turns.
 
-    async def change(self, entries: tuple[Entry, ...], nursery: trio.Nursery) -> ReloadReport:
-        """Use these entries, until the list is read again, as `reload` does."""
+        `by` says who has asked.  Of a dry run nobody else hears.
+        """
         async with self._reloading:
-            return await self._take_over(entries, (), nursery)
+            with self.at_rest():
+                return await self._reload(nursery, dry_run=dry_run, by=by)
+
+    async def _reload(self, nursery: trio.Nursery, *, dry_run: bool, by: str) -> ReloadReport:
+        path = self._settings.list_path
+        entries, problems = await read_list(path, self._settings)
+        if dry_run:
+            return await self._compare(entries, problems)
+        await in_slices(tell.steps(problems))
+        if entries is None:
+            errors = [str(problem) for problem in problems if problem.severity == "error"]
+            return self._refuse(errors[0], f"see: sipdispatch check {path}", problems, len(errors))
+        report = await self._take_over(entries, problems, nursery, by=by)
+        if report.done:
+            self._listed = entries
+        return report
+
+    async def change(
+        self,
+        edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]],
+        nursery: trio.Nursery,
+        *,
+        save: Callable[[bytes], bytes] | None = None,
+        by: str = "",
+    ) -> ReloadReport:
+        """Use what `edit` makes of the list in force until the file is read again; what it raises changes nothing.
+
+        With `save`, which makes the same change in its text, the file is changed too.  What was changed before without
+        it stays in force; unless somebody else has edited the file since it was read, who wants all of it in force.
+        Raises OSError when the file cannot be read or written; nothing is changed then, as when the list is refused.
+        """
+        async with self._reloading:
+            with self.at_rest():
+                return await self._change(edit, nursery, save=save, by=by)
+
+    async def _change(
+        self,
+        edit: Callable[[tuple[Entry, ...]], tuple[Entry, ...]],
+        nursery: trio.Nursery,
+        *,
+        save: Callable[[bytes], bytes] | None,
+        by: str,
+    ) -> ReloadReport:
+        entries = edit(self._entries)
+        asked = await self._compare(entries, await in_slices(self._misfits(entries)))
+        if save is not None and not refuses(asked.problems):
+            asked, entries = await self._save(save, entries)
+        if refuses(asked.problems):  # that is an answer to who has asked; the file may be as good as it was
+            return attrs.evolve(asked, dry_run=False, destinations=self._count())
+        return await self._take_over(entries, tuple(asked.problems), nursery, by=by)
+
+    def _misfits(self, entries: tuple[Entry, ...]) -> Steps[tuple[Problem, ...]]:
+        """What keeps those of the entries that are new from being used by this proxy; they stand in no line yet."""
+        new = (yield from diff_lists.steps(self._entries, entries)).added
+        found = (yield from find_misfits.steps(self._settings, new)).lines
+        return tuple(attrs.evolve(problem, line=0, column=0) for problem in found if problem.severity == "error")
+
+    async def _save(
+        self, edit: Callable[[bytes], bytes], entries: tuple[Entry, ...]
+    ) -> tuple[ReloadReport, tuple[Entry, ...]]:
+        """Edit the file, unless the report has an error; its problems are the new ones.  And what is to be in force."""
+        path = self._settings.list_path
+        text = await trio.to_thread.run_sync(path.read_bytes)
+        edited = edit(text)
+        before, known = await in_slices(check_list.steps(text, self._settings))
+        listed, problems = await in_slices(check_list.steps(edited, self._settings))
+        if listed is not None:
+            told = {(problem.message, problem.hint) for problem in known}
+            problems = tuple(problem for problem in problems if (problem.message, problem.hint) not in told)
+        asked = await self._compare(listed, problems)
+        if listed is not None and not refuses(asked.problems):
+            if edited != text:
+                self.saved = await trio.to_thread.run_sync(listedit.save, path, edited)
+            if before != self._listed:
+                entries = listed
+            self._listed = listed
+        return asked, entries
+
+    async def _compare(self, entries: tuple[Entry, ...] | None, problems: tuple[Problem, ...]) -> ReloadReport:
+        """What taking a list over would change, and whether it could be; None has errors among its problems."""
+        if entries is None:
+            return ReloadReport(done=False, dry_run=True, destinations=self._count(), problems=problems)
+        why = self._missing(entries)
+        if why:
+            problems = (*problems, self._problem(why, _FILL_THE_SET))
+        difference = await in_slices(diff_lists.steps(self._entries, entries))
+        report = await in_slices(report_of(difference, problems))
+        return attrs.evolve(report, dry_run=True, destinations=len(entries))
+
+    def _missing(self, entries: tuple[Entry, ...]) -> str:
+        """A set in use that is not there any more, in words."""
+        vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
+        return f"set {min(vanished)} is in use and has no destination any more" if vanished else ""
 
     async def _take_over(
-        self, entries: tuple[Entry, ...], problems: tuple[Problem, ...], nursery: trio.Nursery, *, dry_run: bool = False
+        self, entries: tuple[Entry, ...], problems: tuple[Problem, ...], nursery: trio.Nursery, *, by: str
     ) -> ReloadReport:
-        vanished = (sets_in_use(self._policy) & _sets(self._entries)) - _sets(entries)
-        if vanished:
-            why = f"set {min(vanished)} is in use and has no destination any more"
-            return self._refuse(why, f"{why}: write flag 4 to take one out", problems)
+        why = self._missing(entries)
+        if why:
+            return self._refuse(why, f"{why}: {_FILL_THE_SET}", (*problems, self._problem(why, _FILL_THE_SET)))
         before, version = self._entries, self._version
-        difference = diff_lists(before, entries)
-        report = _report(difference, problems, dry_run=dry_run)
-        if dry_run:
-            return report
+        difference = await in_slices(diff_lists.steps(before, entries))
         await self.follow_list(entries, nursery)
         if self._version == version:
-            self._entries = before
+            await self.follow_list(before, nursery)  # or the next answer of the DNS would bring the refused list
             hint = "put right what the line before says, then send SIGHUP"
             return self._refuse("no snapshot of it can be made", hint, problems)
+        text = f"{difference} ({by})" if by else str(difference)
         path = str(self._settings.list_path)
-        log.info("the list was reloaded", path=path, change=str(difference), destinations=self._count())
+        log.info("the list was reloaded", path=path, change=text, destinations=self._count())
         if self._audience is not None:
-            self._audience.reloaded(str(difference), done=True)
+            self._audience.reloaded(text, done=True)
+        report = await in_slices(report_of(difference, problems))
         return attrs.evolve(report, done=True, destinations=self._count())
 
     def _refuse(self, why: str, hint: str, problems: tuple[Problem, ...], errors: int = 1) -> ReloadReport:
@@ -195,15 +297,28 @@ class Upkeep:
         if self._audience is not None:
             self._audience.reloaded(why, done=False)
         if not any(problem.severity == "error" for problem in problems):
-            problems = (*problems, Problem(path, 0, 0, severity="error", message=why, hint=hint))
+            problems = (*problems, self._problem(why, hint))
         return ReloadReport(done=False, destinations=self._count(), problems=problems)
 
+    def _problem(self, why: str, hint: str) -> Problem:
+        """An error of the list as a whole."""
+        return Problem(str(self._settings.list_path), 0, 0, severity="error", message=why, hint=hint)
+
     def kept(self) -> Iterator[Kept]:
-        """What the next run should know of each destination."""
-        remembered = self.vitals.remembered()
-        for number, destination in self._destinations.items():
-            if number in remembered:
-                yield Kept.of(destination, remembered[number])
+        """What the next run should know of each destination, as of now; another thread may go through it."""
+        remembered, destinations = self.vitals.remembered(), self._destinations
+        return chain(
+            self._kept,
+            (
+                Kept.of(destinations[number], item)
+                for number, item in remembered.items()
+                if number in destinations and (item != USUAL or self._begins_down(destinations[number]))
+            ),
+        )
+
+    def _begins_down(self, destination: Destination) -> bool:
+        """Whether it would wait for proof if it were new: then that it is up is worth remembering."""
+        return self._health.start == "down" or state_of(destination).verdict is Verdict.DOWN
 
     async def follow_board(self) -> None:
         """Let those who choose know what is known of the destinations; never returns.
@@ -211,9 +326,12 @@ class Upkeep:
         Latencies, and the shares of those who start slowly, change all the time: they are looked at now and then.
         """
         while True:
-            with trio.move_on_after(LOOK_S if self._chooses_by_latency or self._ramping else math.inf):
+            look_at = trio.current_time() + (LOOK_S if self._chooses_by_latency or self._ramping else math.inf)
+            with trio.move_on_at(min(look_at, self._departed.next_lapse)):
                 await self._board_changed.wait()
-            self._publish()
+            self._board_changed = trio.Event()
+            self.publish()
+            await in_slices(self._forget_departed())
             await trio.sleep(PUBLISH_S)
 
     def _note_board(self) -> None:
@@ -236,9 +354,10 @@ class Upkeep:
 
     async def _rebuild(self, destinations: tuple[Destination, ...], problems: tuple[Problem, ...]) -> None:
         """A new snapshot over these destinations; the heavy part is done elsewhere than on the packet path."""
-        tell(problems)
+        await in_slices(tell.steps(problems))
         try:
-            await self._build(destinations)
+            with self.at_rest():
+                await self._build(destinations)
         except Exception as error:
             # More addresses than a table can name, or no memory for a process or a thread; or a mistake of ours, which
             # costs a change and not the proxy.
@@ -255,8 +374,8 @@ class Upkeep:
     async def _build(self, destinations: tuple[Destination, ...]) -> None:
         async with self._building:
             pools: dict[int, Pool] = {}
-            numbers: dict[int, tuple[int, ...]] = {}
-            for set_id, members in by_set(destinations).items():
+            sets = by_set(destinations)
+            for set_id, members in sets.items():
                 pools[set_id] = await make_pool_apart(
                     set_id,
                     members,
@@ -264,59 +383,94 @@ class Upkeep:
                     rankings=rankings_of(self._policy, set_id),
                     known=self._pools.values(),
                 )
-                numbers[set_id] = await trio.to_thread.run_sync(target_ids, members)
-            fingerprint = await trio.to_thread.run_sync(fingerprint_of, self._entries)
-            targets, remembered = await trio.to_thread.run_sync(self._targets, pools, numbers)
+            numbers = await in_slices(ids_by_set(sets))
+            fingerprint = await in_slices(fingerprint_of.steps(self._entries))
+            targets, remembered = await in_slices(self._targets(pools, numbers))
             by_number = {target.number: destination for target, destination in targets}
             self._destinations |= by_number
+            await in_slices(self._forget_departed())
+            self._note_departed(by_number)
+            base = await in_slices(
+                assemble.steps(
+                    version=self._version + 1,
+                    policy=self._policy,
+                    keys=self._keys,
+                    listeners=self._listeners,
+                    pools=pools,
+                    numbers=numbers,
+                    departed=self._departed.destinations,
+                )
+            )
+
+            def take_over() -> None:
+                self._kept = self._absent(by_number)
+                self._fingerprint = fingerprint
+                self._pools, self._numbers = pools, numbers
+                self._version, self._base = base.version, base
+                self.publish()
+
+            # Who leaves is watched until nobody chooses by the old list any more: else it would pass for well.
             await self.vitals.replace_targets(
-                [target for target, _ in targets], known=remembered, start=Verdict[self._health.start.upper()]
+                [target for target, _ in targets],
+                known=remembered,
+                start=Verdict[self._health.start.upper()],
+                on_added=take_over,
             )
-            if self._audience is not None:
-                for number in self._destinations.keys() - by_number.keys():
-                    self._audience.removed(number, self._destinations[number])
-            self._destinations, self._kept = by_number, ()
-            self._fingerprint = fingerprint
-            self._note_departed(numbers)
-            self._pools, self._numbers = pools, numbers
-            self._version += 1
-            self._base = assemble(
-                version=self._version,
-                policy=self._policy,
-                keys=self._keys,
-                listeners=self._listeners,
-                pools=pools,
-                numbers=numbers,
-                departed={number: destination for number, (destination, _) in self._departed.items()},
-            )
-            self._publish()
+            await in_slices(self._tell_removed(self._destinations.keys() - by_number.keys()))
+            self._destinations = by_number
+
+    def _tell_removed(self, numbers: Iterable[int]) -> Steps[None]:
+        if self._audience is not None:
+            for number in numbers:
+                self._audience.removed(number, self._destinations[number])
+                yield
+
+    def _absent(self, by_number: Mapping[int, Destination]) -> tuple[Kept, ...]:
+        """The operator's words about addresses that a name of the list does not stand for now, and may again.
+
+        The DNS may still be silent when the proxy starts, and some servers tell a part of their addresses at a time.
+        """
+        remembered = self.vitals.remembered(self._destinations.keys() - by_number.keys())
+        gone = [Kept.of(self._destinations[number], item) for number, item in remembered.items()]
+        absent = {each.name: each for each in (*self._kept, *gone) if each.remembered.word is not None}
+        if not absent:
+            return ()
+        lines = {name[:2] for name in absent}
+        listed = {line for entry in self._entries if (line := (entry.set_id, entry.uri)) in lines}
+        for destination in by_number.values():
+            if (destination.entry.set_id, destination.entry.uri) in listed:
+                absent.pop(Kept.of(destination, USUAL).name, None)
+        return tuple(each for name, each in absent.items() if name[:2] in listed)
 
     def _targets(
         self, pools: Mapping[int, Pool], numbers: Mapping[int, Sequence[int]]
-    ) -> tuple[list[tuple[Target, Destination]], dict[int, Remembered]]:
-        """What is to be watched, and what the last run has left of it; in a thread, for it takes 20 us for each."""
+    ) -> Steps[tuple[list[tuple[Target, Destination]], dict[int, Remembered]]]:
+        """What is to be watched, and what the last run has left of it."""
         targets: list[tuple[Target, Destination]] = []
         remembered: dict[int, Remembered] = {}
         for set_id, pool in pools.items():
-            own = zip(numbers[set_id], pool.destinations, strict=True)
-            targets += [(target_of(number, destination, self._health), destination) for number, destination in own]
-            remembered |= known(self._kept, pool.destinations, numbers[set_id])
+            for number, destination in zip(numbers[set_id], pool.destinations, strict=True):
+                targets.append((target_of(number, destination, self._health), destination))
+                yield
+            remembered |= yield from known.steps(self._kept, pool.destinations, numbers[set_id])
         return targets, remembered
 
-    def _note_departed(self, numbers: dict[int, tuple[int, ...]]) -> None:
-        """Remember what leaves for as long as a request that was sent there may still be ringing."""
-        now = trio.current_time()
-        self._departed = {number: item for number, item in self._departed.items() if item[1] > now}
-        staying = {number for members in numbers.values() for number in members}
-        for set_id, members in self._numbers.items():
-            for number, destination in zip(members, self._pools[set_id].destinations, strict=True):
-                if number not in staying:
-                    self._departed[number] = (destination, now + LIFETIME)
+    def _note_departed(self, by_number: Mapping[int, Destination]) -> None:
+        """Remember who leaves for as long as a request that was sent there may still be ringing."""
+        gone = self._destinations.keys() - by_number.keys()
+        self._departed.note({number: self._destinations[number] for number in gone}, trio.current_time())
 
-    def _publish(self) -> None:
+    def _forget_departed(self) -> Steps[None]:
+        """Forget who has left for so long, and what was counted of it unless it has come back."""
+        for number in self._departed.lapse(trio.current_time()):
+            if self.service is not None and number not in self._destinations:
+                self.service.forget(number)
+            yield
+
+    def publish(self) -> None:
+        """Let those who choose know at once what is known now."""
         if self._base is None:
             return
-        self._board_changed = trio.Event()
         board = self.vitals.board()
         ramps = ramps_of(board, trio.current_time(), self._health.slow_start)
         self._ramping = bool(ramps)
@@ -341,74 +495,5 @@ class Upkeep:
         return sum(map(len, self._numbers.values()))
 
 
-def _report(difference: ListDiff, problems: tuple[Problem, ...], *, dry_run: bool) -> ReloadReport:
-    """The difference for people, a line for each destination that it concerns."""
-    changed = [f"{change.after.set_id} {change}" for change in difference.changed]
-    return ReloadReport(
-        done=False,
-        dry_run=dry_run,
-        added=[f"{entry.set_id} {entry.uri}" for entry in difference.added],
-        removed=[f"{entry.set_id} {entry.uri}" for entry in difference.removed],
-        changed=[*changed, *(["the order"] if difference.reordered else [])],
-        problems=problems,
-    )
-
-
-def fingerprint_of(entries: Iterable[Entry]) -> str:
-    """Of what the lines say, in their order; comments and spaces do not count."""
-    lines = (
-        f"{entry.set_id} {entry.uri} {entry.flags} {entry.priority} {sorted(entry.attributes.items())}"
-        for entry in entries
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
-
-
-async def read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
-    """The entries of a list, None when something is wrong with it, and all its problems; read in a thread."""
-    return await trio.to_thread.run_sync(_read_list, path, settings)
-
-
-def _read_list(path: Path, settings: Proxy) -> tuple[tuple[Entry, ...] | None, tuple[Problem, ...]]:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        hint = "name a readable file with list in [proxy] or with --list"
-        message = f"the list cannot be read: {error.strerror}"
-        return None, (Problem(str(path), 0, 0, severity="error", message=message, hint=hint),)
-    entries, problems = parse_list(text, str(path))
-    misfits = find_misfits(settings, entries)
-    problems += misfits.lines
-    problems += tuple(
-        Problem(str(path), 0, 0, severity="warning", message=finding.message, hint=finding.hint)
-        for finding in misfits.settings
-    )
-    problems += _too_many(entries, str(path))
-    if any(problem.severity == "error" for problem in problems):
-        return None, problems
-    return entries, problems
-
-
 def _sets(entries: Iterable[Entry]) -> set[int]:
     return {entry.set_id for entry in entries}
-
-
-def _too_many(entries: Sequence[Entry], path: str) -> tuple[Problem, ...]:
-    """Sets that have more destinations than a slot table can name."""
-    return tuple(
-        Problem(
-            path,
-            0,
-            0,
-            severity="error",
-            message=f"set {set_id} has {count} destinations; {MOST_DESTINATIONS} is the most",
-            hint="divide it into several sets",
-        )
-        for set_id, count in sorted(Counter(entry.set_id for entry in entries).items())
-        if count > MOST_DESTINATIONS
-    )
-
-
-def tell(problems: Sequence[Problem]) -> None:
-    """Log each problem of a list."""
-    for problem in problems:
-        (log.error if problem.severity == "error" else log.warning)(str(problem))

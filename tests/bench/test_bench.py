@@ -14,7 +14,7 @@ from bench.processes import cpu_seconds, memory_mib
 from bench.proxies import KAMAILIO, NULL, Proxy
 from bench.table import Figures, comparison, markdown, medians
 
-LINE = "sent=100 got=90 late=6 bad=0 lost=4 seconds=0.500000 gap_us=1500\n"
+LINE = "sent=100 got=90 late=6 bad=0 lost=4 seconds=0.500000 gap_us=1500 delay_us=2500\n"
 
 
 def figures(rate: float, cpu_us: float, lost: float = 0) -> Figures:
@@ -25,7 +25,7 @@ def test_a_transaction_is_two_messages_and_late_answers_cost_but_do_not_count() 
     load = Load.parse(LINE)
     assert load.messages_per_second == 360
     assert load.messages == 192
-    assert (load.lost, load.gap_us) == (4, 1500.0)
+    assert (load.lost, load.gap_us, load.delay_us) == (4, 1500.0, 2500.0)
 
 
 def test_the_destinations_tell_who_got_how_many() -> None:

@@ -10,7 +10,6 @@ from dispatcher.snapshot import Policy
 from sip.message import Message
 from tests.dispatcher.world import KEY, OTHER_KEY, PHONE, SERVER_A, Node, make_snapshot, reply_to, request, values
 
-NAT_VIA = {"via": "192.168.1.5:5062", "via_params": ""}
 BROKEN = (b"Max-Forwards: 70", b"Max-Forwards: x")
 
 

@@ -45,6 +45,20 @@ def test_a_call_counts_from_its_invite_to_its_bye() -> None:
     assert (tell.table.begun(B), tell.table.active(B), len(tell.table)) == (0, 0, 0)
 
 
+def test_it_is_known_since_when_a_destination_has_no_call() -> None:
+    tell = Counted()
+    assert tell.table.idle_since(A) == float("-inf")
+    tell(BEGIN, now=1.0)
+    tell(BEGIN, key=2, now=1.0)
+    tell(BEGIN, key=3, number=B, now=1.0)
+    tell(END, now=2.0)
+    assert tell.table.idle_since(A) == float("-inf")
+    tell(FAILED, key=2, now=3.0)
+    assert (tell.table.idle_since(A), tell.table.idle_since(B)) == (3.0, float("-inf"))
+    tell.table.expire(1.0 + RINGING_S)
+    assert (tell.table.idle_since(A), tell.table.idle_since(B)) == (3.0, 1.0 + RINGING_S)
+
+
 def test_a_retransmission_counts_once() -> None:
     tell = Counted()
     assert [tell(BEGIN, now=now) for now in (0.0, 0.5, 1.5)] == [1, 1, 1]
@@ -174,6 +188,26 @@ def test_a_call_lasts_two_hours_from_its_last_sign_of_life() -> None:
     assert tell.table.active(A) == 0
 
 
+def test_all_whose_time_is_over_are_taken_away_a_few_in_each_step() -> None:
+    tell = Counted()
+    for key in range(20):
+        tell(BEGIN, key=key)
+    tell(BEGIN, key=50, now=RINGING_S / 2)
+    steps = tell.table.expire_all(RINGING_S)
+    next(steps)
+    assert tell.table.active(A) == 21 - MOST_EXPIRED
+    assert len([*steps]) == 20 // MOST_EXPIRED - 1
+    assert tell.table.active(A) == 1
+
+
+def test_who_is_forgotten_begins_anew_and_keeps_its_calls() -> None:
+    tell = Counted()
+    tell(BEGIN)
+    assert tell.table.begun_by_number() == {A: 1}
+    tell.table.forget(A)
+    assert (tell.table.begun(A), tell.table.active(A), tell.table.begun_by_number()) == (0, 1, {})
+
+
 def test_a_step_takes_away_a_few_only() -> None:
     tell = Counted()
     for key in range(20):
@@ -285,9 +319,6 @@ def test_calls_go_to_who_has_the_fewest() -> None:
         assert here.call(f"call-{number}") is not None
         assert max(here.loads) - min(here.loads) <= 1
     assert here.loads == [3, 3, 3]
-
-
-DEEDS = ("call", "call", "again", "challenge", "answer", "fail", "hang up")
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,7 +20,7 @@ from dispatcher.selection import (
     sketch,
 )
 from health.board import NEW_WORK
-from tests.dispatcher.test_selection import (
+from tests.dispatcher.pools import (
     ALGORITHMS,
     CODES,
     DISABLED,
@@ -115,8 +115,10 @@ def test_who_comes_back_stands_behind_those_who_take_everything() -> None:
 
 def test_of_the_first_two_the_slower_one_is_named_as_such() -> None:
     pool = pool_of(weighted(50, 50, 50))
-    key = key_of_order(pool, 1, 0, 2)
+    kept = key_of_order(pool, 1, 0, 2)
+    key = kept | 0xFF << 56
     up = everyone_up(3)
+    assert told(pool, LATENCY, kept, up, latency=(0.01, 0.2, 0.001))[0] == (1, Reason.CHOSEN), "of its own part"
     assert told(pool, LATENCY, key, up, latency=(0.01, 0.2, 0.001)) == [
         (1, Reason.SLOWER),
         (0, Reason.CHOSEN),
@@ -156,7 +158,6 @@ def test_reasons_are_different() -> None:
     assert len({reason.value for reason in Reason}) == len(Reason)
 
 
-FEW = st.integers(0, 3)
 SETS = st.lists(
     st.tuples(
         WEIGHTS, CODES, st.integers(0, 255), st.sampled_from((0.0, 0.001, 0.1)), st.integers(0, 3), st.integers(0, 3)

@@ -14,7 +14,8 @@ import pytest
 
 from tests.dispatcher.oracle.calls import Case
 from tests.dispatcher.oracle.corpus import corpus
-from tests.dispatcher.oracle.differences import DIFFERENCES, Asked, levelled
+from tests.dispatcher.oracle.differences import DIFFERENCES
+from tests.dispatcher.oracle.levelling import Asked, levelled
 from tests.dispatcher.oracle.meaning import Output
 from tests.dispatcher.oracle.mutation import mutations
 from tests.dispatcher.oracle.scene import Scene
@@ -53,7 +54,7 @@ def _hold(scene: Scene, cases: Sequence[Case]) -> Counter[str]:
     for case in cases:
         for _ in range(TRIES):
             asked = scene.ask(case)
-            left, names = levelled(asked)
+            left, names = levelled(asked, DIFFERENCES)
             if left.ours == left.theirs:
                 break
         else:

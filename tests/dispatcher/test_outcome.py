@@ -6,20 +6,20 @@ import re
 
 import pytest
 
+from dispatcher.names import FailureKind
 from dispatcher.outcome import DropReason, Forward, Refusal
+from health.sending import SendOutcome
+from sip.reason import Reason
 
 
-def test_labels_are_plain_words_and_different() -> None:
-    labels = [reason.label for reason in DropReason]
-    assert len(set(labels)) == len(labels)
-    assert len({reason.value for reason in Refusal}) == len(Refusal)
-    assert all(re.fullmatch("[a-z_]+", label) for label in (*labels, *(reason.value for reason in Refusal)))
-
-
-def test_every_drop_can_be_told_to_people() -> None:
-    sentences = [reason.sentence for reason in DropReason]
-    assert len(set(sentences)) == len(sentences)
-    assert all(len(sentence) > 10 for sentence in sentences)
+@pytest.mark.parametrize("reasons", [DropReason, Refusal, FailureKind, SendOutcome])
+def test_every_reason_has_a_label_and_a_sentence_of_its_own(reasons: type[Reason]) -> None:
+    assert len({reason.label for reason in reasons}) == len(reasons)
+    assert len({reason.sentence for reason in reasons}) == len(reasons)
+    for reason in reasons:
+        assert re.fullmatch("[a-z_]+", reason.label)
+        assert len(reason.sentence) > 10
+        assert not reason.sentence.endswith(".")
 
 
 @pytest.mark.parametrize(

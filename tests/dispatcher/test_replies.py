@@ -27,6 +27,7 @@ from tests.dispatcher.world import (
     reply_to,
     request,
     values,
+    with_vias,
 )
 
 OWN_ADDRESS = Listener("udp", ("192.0.2.2", 5080))
@@ -41,13 +42,6 @@ def answered(here: Node, datagram: bytes | None = None, source: Address = PHONE)
     """The reply of the server to a request that has been passed on."""
     message, _ = here.forward(datagram or request(), source)
     return reply_to(message)
-
-
-def with_vias(reply: bytes, *vias: str) -> bytes:
-    """The reply under another stack of Via."""
-    start, *lines = reply.split(b"\r\n")
-    rest = [line for line in lines if not line.startswith(b"Via:")]
-    return b"\r\n".join((start, *(f"Via: {via}".encode() for via in vias), *rest))
 
 
 # What passes

@@ -44,6 +44,14 @@ def test_what_the_sender_wrote_into_the_request_uri_is_no_proof(uri: bytes) -> N
         assert not branches.was_sent(SERVER, quoted)
 
 
+def test_a_reply_is_known_by_the_branch_that_it_shows_again() -> None:
+    branches = SentBranches()
+    branches.remember(SERVER, sent(1))
+    assert branches.went(SERVER, b"%016x" % 1)
+    assert not branches.went(OTHER, b"%016x" % 1)
+    assert not branches.went(SERVER, b"%016x" % 2)
+
+
 def test_a_request_that_is_sent_elsewhere_counts_there() -> None:
     branches = SentBranches()
     branches.remember(SERVER, sent(1))

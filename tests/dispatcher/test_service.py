@@ -169,14 +169,42 @@ async def test_a_503_with_retry_after_is_heard() -> None:
         assert bench.heard.busy == [(1000, 7)]
 
 
+async def test_a_503_speaks_for_a_server_in_each_of_its_sets() -> None:
+    async with running() as bench:
+        address = bench.server.getsockname()
+        listeners = bench.service.snapshot.listeners
+        bench.service.swap(make_snapshot(destination(address, set_id=2), destination(address), listeners=listeners))
+        await bench.ask(request(via="127.0.0.1:9"))
+        payload, proxy = await _from(bench.server)
+        busy = reply_to(Message.parse(payload), "503 Service Unavailable")
+        await bench.server.sendto(busy.replace(b"\r\n\r\n", b"\r\nRetry-After: 7\r\n\r\n"), proxy)
+        await _from(bench.phone)
+        assert bench.heard.busy == [(1000, 7), (1001, 7)]
+
+
+async def test_a_503_of_a_phone_under_the_address_of_a_server_is_not_believed() -> None:
+    async with running() as bench:
+        host, port = bench.server.getsockname()
+        to_phone = request(uri=f"sip:bob@127.0.0.1:{bench.phone.getsockname()[1]}", via=f"{host}:{port}")
+        await bench.server.sendto(to_phone, bench.proxy)
+        payload, proxy = await _from(bench.phone)
+        forged = reply_to(Message.parse(payload), "503 Service Unavailable")
+        # What a phone with the server's address on its packets would send.
+        await bench.server.sendto(forged.replace(b"\r\n\r\n", b"\r\nRetry-After: 3600\r\n\r\n"), proxy)
+        await _from(bench.server)
+        assert bench.heard.busy == []
+
+
 async def test_who_takes_requests_and_answers_nothing_is_heard_of_and_who_answers_is_not() -> None:
     async with running() as bench:
         await bench.ask(request(via="127.0.0.1:9"))
+        await _from(bench.server)
+        assert bench.service._unanswered.overdue(math.inf) == (1000,)
+        await bench.ask(request(via="127.0.0.1:9"))
         payload, proxy = await _from(bench.server)
-        assert bench.service._unanswered.next_overdue < math.inf
         await bench.server.sendto(reply_to(Message.parse(payload)), proxy)
         await _from(bench.phone)
-        assert bench.service._unanswered.next_overdue == math.inf
+        assert bench.service._unanswered.overdue(math.inf) == ()
         bench.service._unanswered.sent(1000, trio.current_time() - SILENCE_S)
         with trio.fail_after(5):
             await until(lambda: bench.heard.silent == [1000])

@@ -21,8 +21,7 @@ from tests.dispatcher.hostile import (
     town,
     user_of,
 )
-from tests.dispatcher.test_replies import with_vias
-from tests.dispatcher.world import SERVER_A, SERVER_B, reply_to, request
+from tests.dispatcher.world import SERVER_A, SERVER_B, reply_to, request, with_vias
 
 V = host_port(VICTIM)
 LISTED = (SERVER_A, SERVER_B)

@@ -190,14 +190,16 @@ def values(message: Message, name: str) -> list[str]:
     return [raw.decode().strip() for _, raw in message.values(name.lower().encode())]
 
 
+def with_vias(reply: bytes, *vias: str) -> bytes:
+    """The reply under another stack of Via."""
+    start, *lines = reply.split(b"\r\n")
+    rest = [line for line in lines if not line.startswith(b"Via:")]
+    return b"\r\n".join((start, *(f"Via: {via}".encode() for via in vias), *rest))
+
+
 def routes(record_routes: Sequence[str]) -> tuple[str, ...]:
     """Route fields over these values, the first on top.  A callee takes the Record-Route as it stands."""
     return tuple(f"Route: {value}" for value in record_routes)
-
-
-def reversed_routes(record_routes: Sequence[str]) -> tuple[str, ...]:
-    """A caller's route set: the Record-Route of the answer the other way round (RFC 3261 12.1.2)."""
-    return routes(tuple(reversed(record_routes)))
 
 
 @attrs.frozen(kw_only=True)

@@ -12,7 +12,7 @@ from typing import Self
 
 import attrs
 
-from tests.e2e.scenarios import KINDS, write_caller, write_server
+from tests.e2e.scenarios import KINDS, TALK_MS, write_caller, write_server
 from tests.peers.namespace import Namespace
 from tests.peers.program import wait_until
 from tests.peers.sipp import Sipp
@@ -173,6 +173,7 @@ class Callers:
         address: str,
         calls: int | None = None,
         rate: float,
+        talk_ms: int = TALK_MS,
     ) -> None:
         for kind in kinds:
             notes = self._directory / f"{name}-{kind}.notes"
@@ -182,7 +183,7 @@ class Callers:
                 target=target,
                 options=[
                     *([] if calls is None else ["-m", str(calls)]),
-                    *("-r", f"{rate:g}", "-cid_str", f"%u-{name}-{kind}@%s", *_noting(notes)),
+                    *("-r", f"{rate:g}", "-d", str(talk_ms), "-cid_str", f"%u-{name}-{kind}@%s", *_noting(notes)),
                 ],
                 directory=self._directory,
                 name=f"{name}-{kind}",

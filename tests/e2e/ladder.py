@@ -1,11 +1,11 @@
-"""Which SIP messages crossed the edge, and in which order?  A tcpdump in the proxy's namespace, read while it runs."""
+"""Which SIP messages crossed the edge, and when?  A tcpdump in the proxy's namespace, read while it runs."""
 
 from __future__ import annotations
 
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -23,15 +23,26 @@ _RECORD = struct.Struct("<4I")
 _COOKED = 16
 """Bytes in front of the packet with `-i any` (LINKTYPE_LINUX_SLL)."""
 _IPV4 = b"\x08\x00"
+_ICMP, _UDP = 1, 17
+_PORT_UNREACHABLE = b"\x03\x03"  # RFC 792: type, code
+
+
+@attrs.frozen
+class Refusal:
+    """A host's word (ICMP port unreachable) that nobody listens there."""
+
+    source: str
+    at: float
 
 
 @attrs.frozen
 class Crossing:
-    """One datagram on its way into the proxy or out of it."""
+    """One datagram on its way into the proxy or out of it; `at` is the kernel's time (seconds since 1970)."""
 
     source: Address
     target: Address
     raw: bytes
+    at: float = 0.0
 
     @property
     def first_line(self) -> str:
@@ -64,9 +75,13 @@ class Ladder:
     def __init__(self, host: Namespace, directory: Path) -> None:
         self._file = directory / "edge.pcap"
         self._marked = 0
+        self._at = _FILE_HEADER
+        self._crossings: list[Crossing] = []
+        self.refusals: list[Refusal] = []
         self._argv = [str(require("tcpdump")), "-i", "any", "-y", "LINUX_SLL", "-n", "-U", "--immediate-mode"]
         # With its own snapshot length the kernel's buffer has room for eight packets.
-        self._argv += ["-s", "4096", "-B", "16384", "-Z", "root", "-w", str(self._file), "udp", "port", str(PORT)]
+        self._argv += ["-s", "4096", "-B", "16384", "-Z", "root", "-w", str(self._file)]
+        self._argv += [f"udp port {PORT} or icmp"]
         self._host, self._log = host, directory / "tcpdump.out"
 
     def __enter__(self) -> Self:
@@ -83,21 +98,33 @@ class Ladder:
 
     def mark(self) -> None:
         """Begin anew."""
-        self._marked = len(list(self.all()))
+        self._marked = len(self.all())
 
-    def all(self) -> Iterator[Crossing]:
+    def all(self) -> Sequence[Crossing]:
         """Every message so far, oldest first; the last may be written just now and counts from the next call on."""
-        file = self._file.read_bytes()
-        at = _FILE_HEADER
-        while at + _RECORD.size <= len(file):
-            _, _, kept, _ = _RECORD.unpack_from(file, at)
-            packet = file[at + _RECORD.size : at + _RECORD.size + kept]
-            at += _RECORD.size + kept
-            if at > len(file):
-                return
-            crossing = _read(packet)
-            if crossing is not None:
-                yield crossing
+        with self._file.open("rb") as file:
+            file.seek(self._at)
+            written = file.read()
+        at = 0
+        while at + _RECORD.size <= len(written):
+            seconds, microseconds, kept, _ = _RECORD.unpack_from(written, at)
+            end = at + _RECORD.size + kept
+            if end > len(written):
+                break
+            found = _read(written[at + _RECORD.size : end], seconds + microseconds / 1e6)
+            if isinstance(found, Crossing):
+                self._crossings.append(found)
+            elif found is not None:
+                self.refusals.append(found)
+            at = end
+        self._at += at
+        return self._crossings
+
+    def dropped(self) -> int:
+        """How many packets the kernel could not give to tcpdump; known when the block has been left."""
+        said = re.search(r"(\d+) packets? dropped by kernel", self.program.output())
+        assert said is not None, self.program.output()
+        return int(said[1])
 
     def crossings(
         self, what: str | None = None, *, source: str | None = None, target: str | None = None
@@ -105,7 +132,7 @@ class Ladder:
         """The messages since the mark, of one kind, from one address, to one address."""
         return [
             crossing
-            for crossing in list(self.all())[self._marked :]
+            for crossing in self.all()[self._marked :]
             if what in (None, crossing.what)
             and source in (None, crossing.source[0])
             and target in (None, crossing.target[0])
@@ -123,17 +150,19 @@ class Ladder:
         return "".join(lines + whole)
 
 
-def _read(packet: bytes) -> Crossing | None:
-    """A captured packet; None for anything but the beginning of an IPv4 UDP datagram with text in it."""
+def _read(packet: bytes, at: float) -> Crossing | Refusal | None:
+    """A captured packet; None for what is neither a refusal nor the beginning of an IPv4 UDP datagram with text."""
     ip = packet[_COOKED:]
     if packet[_COOKED - 2 : _COOKED] != _IPV4 or int.from_bytes(ip[6:8], "big") & 0x1FFF:
         return None
-    udp = ip[(ip[0] & 0xF) * 4 :]
-    source, target = struct.unpack_from(">HH", udp)
-    raw = udp[8:]
-    if len(raw.strip()) == 0:
-        return None  # a keepalive
-    return Crossing((socket.inet_ntoa(ip[12:16]), source), (socket.inet_ntoa(ip[16:20]), target), raw)
+    inner = ip[(ip[0] & 0xF) * 4 :]
+    if ip[9] == _ICMP:
+        return Refusal(socket.inet_ntoa(ip[12:16]), at) if inner.startswith(_PORT_UNREACHABLE) else None
+    raw = inner[8:]
+    if ip[9] != _UDP or len(raw.strip()) == 0:  # a keepalive
+        return None
+    source, target = struct.unpack_from(">HH", inner)
+    return Crossing((socket.inet_ntoa(ip[12:16]), source), (socket.inet_ntoa(ip[16:20]), target), raw, at)
 
 
 def _where(address: Address) -> str:

@@ -14,6 +14,7 @@ import attrs
 LATE_MS: Final = 700
 """Longer than T1 (500 ms) and shorter than 3 T1: who waits has sent its message once more by then."""
 TALK_MS: Final = 300
+"""How long a call lasts when nobody says how long."""
 TIMEWAIT_MS: Final = 5000
 """How long a call that is over still takes retransmissions in."""
 
@@ -82,6 +83,10 @@ def _send(text: str, attributes: str = "") -> str:
 def _receive(what: str, attributes: str = "") -> str:
     key = "response" if what.isdecimal() else "request"
     return f'<recv {key}="{what}" {attributes}/>\n'
+
+
+_TALK = "<pause/>\n"
+"""For as long as SIPp is told to with -d."""
 
 
 def _pause(milliseconds: int) -> str:
@@ -171,7 +176,7 @@ def _answer(
 # Callers
 
 
-def _answered(kind: str, between: str = _pause(TALK_MS), provisional: str = "180") -> str:
+def _answered(kind: str, between: str = _TALK, provisional: str = "180") -> str:
     """INVITE to ACK, then `between`, then BYE."""
     return _up(kind, provisional) + _acknowledge(_within(kind, "1 ACK")) + between + _bye(kind)
 
@@ -186,7 +191,7 @@ def _bye(kind: str) -> str:
 
 def _resent() -> str:
     """The server lets INVITE and BYE wait for longer than T1, so that each comes again, as if its answer was lost."""
-    answered = _hear("200", "invite", 'rrs="true"') + _acknowledge(_within("resent", "1 ACK")) + _pause(TALK_MS)
+    answered = _hear("200", "invite", 'rrs="true"') + _acknowledge(_within("resent", "1 ACK")) + _TALK
     return _ask(_invite("resent"), "invite") + answered + _bye("resent")
 
 
@@ -194,7 +199,7 @@ def _cancelled() -> str:
     return (
         _ask(_invite("cancelled"), "invite")
         + _hear("180", "invite")
-        + _pause(TALK_MS)
+        + _TALK
         + _ask(_cancel("cancelled"), "cancel")
         + _hear("200", "cancel")
         + _hear("487", "invite")
@@ -217,15 +222,15 @@ def _again() -> str:
         _ask(_within("again", "2 INVITE", _SDP), "again")
         + _hear("200", "again")
         + _acknowledge(_within("again", "2 ACK"), "again")
-        + _pause(TALK_MS)
+        + _TALK
     )
-    return _answered("again", _pause(TALK_MS) + between)
+    return _answered("again", _TALK + between)
 
 
 def _slow() -> str:
     """The first 200 counts as lost: the ACK waits until the server has sent it again."""
     up = _up("slow") + _pause(LATE_MS)
-    return up + _acknowledge(_within("slow", "1 ACK")) + _pause(TALK_MS) + _bye("slow")
+    return up + _acknowledge(_within("slow", "1 ACK")) + _TALK + _bye("slow")
 
 
 def _kind(caller: str, server_hears: str, caller_hears: str) -> Kind:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from health.board import Remembered, State, Verdict, Word
-from health.monitor import FAST_FOR_S, HOLD_S, MOST_AVOIDED_S, QUIET_S, Monitor
+from health.monitor import FAST_FOR_S, HOLD_S, MOST_AVOIDED_S, MOST_WARY_S, QUIET_S, WARY_S, Monitor
 from health.prober import MOST_AT_ONCE
 from health.target import Target
 from tests.health.farm import INACTIVE, REFUSED, WIRE_S, Reply, World, answer, target, world
@@ -227,6 +227,51 @@ def test_a_refused_request_takes_a_target_down_at_once_and_probes_it_at_once_and
     made.run(1.0)
     assert made.told() == [(1, "down", "up", "2 good probes")]
     assert made.standing().since - back < 0.16
+
+
+def refuse_while_up(made: World, seconds: float) -> list[float]:
+    """When requests were refused, each sent 100 ms after the last to a target that is up."""
+    refused, end = [], made.now + seconds
+    while made.now < end:
+        if made.verdict() is not Verdict.DOWN:
+            refused.append(made.now)
+            made.monitor.refused(1, made.now)
+        made.run(0.1)
+    return refused
+
+
+def test_what_refuses_requests_and_answers_probes_is_tried_less_and_less_often() -> None:
+    made, _ = world(target(interval=20.0))
+    made.run(1.0)
+    refused = refuse_while_up(made, 400.0)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(refused)]
+    assert gaps == pytest.approx([0.1, *(HOLD_S * 2**power for power in range(4)), *[MOST_WARY_S] * 5], abs=0.2)
+    made.run(MOST_WARY_S + WARY_S)
+    assert made.verdict() is Verdict.UP
+    made.monitor.refused(1, made.now)
+    made.run(0.2)
+    assert made.verdict() is Verdict.UP, "it had been well for a while"
+
+
+def test_a_request_that_is_sent_again_finds_another_server_in_the_end() -> None:
+    made, _ = world(target())
+    made.run(1.0)
+    for after in (0.5, 1.0):  # RFC 3261 17.1.1.2: T1, then twice as long
+        made.monitor.refused(1, made.now)
+        made.run(after)
+    assert made.verdict() is Verdict.DOWN
+
+
+def test_reset_believes_the_probes_again() -> None:
+    made, _ = world(target())
+    made.run(1.0)
+    refuse_while_up(made, 1.0)
+    made.monitor.reset([1], made.now)
+    made.run(WARY_S)
+    assert made.verdict() is Verdict.UP
+    made.monitor.refused(1, made.now)
+    made.run(0.2)
+    assert made.verdict() is Verdict.UP
 
 
 def test_fast_probing_ends() -> None:

@@ -60,12 +60,37 @@ def test_a_word_leaves_the_verdict_alone() -> None:
     assert made.standing().state == State(Word.DISABLED, Verdict.DOWN)
 
 
-def test_a_refusal_of_what_is_disabled_is_held_like_one_without_probes() -> None:
+def test_what_is_disabled_and_refuses_the_end_of_its_calls_is_down_once_until_probes_say_otherwise() -> None:
     made, _ = world(target(listed=State(Word.DISABLED)))
+    for _ in range(10):
+        made.monitor.refused(1, made.now)
+        made.run(HOLD_S + 0.1)
+    assert made.told() == [(1, "up", "down", "refused a request (ICMP)")]
+    made.monitor.set_word(1, Word.ENABLED, "operator: enable", made.now)
+    made.run(2.0)
+    assert made.standing().state == State(Word.ENABLED, Verdict.UP)
+
+
+def test_a_refusal_of_what_is_disabled_and_never_probed_is_held() -> None:
+    made, _ = world(target(listed=State(Word.DISABLED), probed=False))
     made.monitor.refused(1, made.now)
     assert made.standing().state == State(Word.DISABLED, Verdict.DOWN)
     made.run(HOLD_S + 0.1)
     assert made.standing().state == State(Word.DISABLED, Verdict.UP)
+
+
+def test_who_is_enabled_by_the_operator_is_avoided_no_longer() -> None:
+    made, _ = world(target())
+    made.monitor.unavailable(1, 3600.0, made.now)
+    version = made.monitor.version
+    made.monitor.set_word(1, Word.DRAINING, "operator: drain", made.now)
+    assert made.standing().avoided_until
+    made.monitor.set_word(1, Word.ENABLED, "operator: enable", made.now)
+    made.monitor.unavailable(1, 3600.0, made.now)
+    made.monitor.set_word(1, Word.ENABLED, "again", made.now)
+    assert made.standing().avoided_until == 0.0
+    assert made.monitor.version > version
+    made.run(4000.0)
 
 
 def test_reset_is_what_the_list_says() -> None:

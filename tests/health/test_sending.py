@@ -279,11 +279,6 @@ def test_a_readable_socket_with_nothing_to_read_is_drained() -> None:
     assert [len(part) for part in receive(sock, 4)] == [0, 1]
 
 
-def test_each_outcome_has_its_label_and_sentence() -> None:
-    assert len({outcome.label for outcome in SendOutcome}) == len(SendOutcome)
-    assert all(outcome.sentence and not outcome.sentence.endswith(".") for outcome in SendOutcome)
-
-
 IN_NAMESPACE = """
 from dispatcher.listener import Listener
 from health.sending import receive, send

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,14 +11,12 @@ from health.unanswered import SILENCE_S, Unanswered
 def test_nobody_owes_an_answer_at_first() -> None:
     watch = Unanswered()
     assert watch.overdue(1e9) == ()
-    assert watch.next_overdue == math.inf
 
 
 def test_a_request_without_any_answer_is_overdue_once() -> None:
     watch = Unanswered()
     watch.sent(7, 10.0)
     watch.sent(7, 10.9)  # a retransmission, or another: the first counts
-    assert watch.next_overdue == 10.0 + SILENCE_S
     assert watch.overdue(10.99) == ()
     assert watch.overdue(11.0) == (7,)
     assert watch.overdue(12.0) == ()
@@ -56,4 +52,3 @@ def test_it_says_what_a_log_of_all_messages_would_say(happenings: list[tuple[str
             assert set(watch.overdue(now)) == late
             for number_ in late:
                 del log[number_]
-        assert watch.next_overdue == min((sent[0] for sent in log.values()), default=math.inf) + SILENCE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ __all__ = ["DIALPLAN", "Asterisk", "obtain"]
 
 BOOT_SECONDS = 30.0
 CLI_SECONDS = 10.0
+KILL_SECONDS = 5.0
 
 MODULES = """
     app_bridgewait app_confbridge app_dial app_echo app_playback app_stack app_verbose
@@ -100,6 +102,15 @@ class Asterisk:
             self._write(name, text)
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._program.stop()
+        shutil.rmtree(self._run_folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, again after it was killed, and wait until it listens."""
         launch: list[str | Path] = [self._prefix / "asterisk", "-f", "-C", self._etc / "asterisk.conf"]
         self._program = Program(launch, log=self._directory / "asterisk.out", namespace=self._namespace)
         try:
@@ -108,11 +119,15 @@ class Asterisk:
         except PeerError:
             self.__exit__()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._program.stop()
-        shutil.rmtree(self._run_folder, ignore_errors=True)
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal: SIGSTOP freezes it, SIGCONT lets it go on."""
+        self._program.signal(number)
+
+    def kill(self) -> None:
+        """End it without a chance to do anything."""
+        self._program.signal(signal.SIGKILL)
+        self._program.wait(KILL_SECONDS)
 
     @property
     def pid(self) -> int:

@@ -22,6 +22,8 @@ from sipdispatch.control_socket import open_control_socket
 from sipdispatch.operations import OperationError, Operations, ReloadReport
 from tests.sipdispatch.fake_operations import FakeOperations
 
+VERSION = "sipdispatch 1.2.3 (pure Python)"
+SOON = Limits(watch=0.01)
 ADDED = ReloadReport(done=True, destinations=3, added=["sip:192.0.2.23"])
 BROKEN = ReloadReport(
     done=False,
@@ -210,3 +212,19 @@ def running(path: Path, operations: Steered, limits: Limits | None = None) -> It
             those[0].stop()
         thread.join(10)
     assert not thread.is_alive()
+
+
+async def following(served: Served) -> Client:
+    client = await served.connect()
+    assert (await client.ask("events"))["result"] == {"following": True}
+    return client
+
+
+async def answers(client: Client) -> bool:
+    return bool((await client.ask("core.version"))["result"] == VERSION)
+
+
+async def happens(condition: Any) -> None:
+    """Wait until something is so; the test's own limit ends it."""
+    while not condition():  # noqa: ASYNC110 - the other side is a real socket
+        await trio.sleep(0.005)

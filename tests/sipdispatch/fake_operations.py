@@ -12,6 +12,7 @@ import trio
 from health.board import Verdict, Word
 from health.latency import BUCKETS_S
 from sipdispatch.facts import DestinationFacts, Histogram, ListenerFacts, ProxyFacts, SetFacts
+from sipdispatch.facts_json import destination_json
 from sipdispatch.happening import Happening
 from sipdispatch.operations import OperationError, ReloadReport
 
@@ -94,6 +95,20 @@ def with_these(*destinations: DestinationFacts) -> ProxyFacts:
             for set_id in numbers
         ),
     )
+
+
+def sets_json(facts: ProxyFacts) -> dict[str, Any]:
+    """What a program is told of all sets, but for the moment."""
+    return {
+        "sets": [
+            {
+                "set": one.set_id,
+                "algorithm": one.algorithm,
+                "destinations": [destination_json(each) for each in one.destinations],
+            }
+            for one in facts.sets
+        ]
+    }
 
 
 def happening(sequence: int, **known: Any) -> Happening:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from sipdispatch.happening import Happening
 from sipdispatch.operations import ReloadReport
 from tests.sipdispatch.control_world import Steered, running
 from tests.sipdispatch.fake_operations import destination, happening, with_these
+from tests.sipdispatch.manual import blocks, replay
 
 NOW = 1_790_000_000.0
 """2026-09-21 14:13:20 UTC."""
@@ -194,34 +194,23 @@ class ManualProxy(Steered):
         return ReloadReport(done=True, destinations=3, removed=[f"{set_id} {name}"])
 
 
-def sessions(page: str) -> list[str]:
-    """What stands in the console blocks of a page."""
-    return re.findall(r"^```console\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-
-
 def run_session(session: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """The session as it really goes, with a proxy that has its socket in this folder."""
-    steps = re.findall(r"^\$ (.*)\n(?:(?!\$ ).*\n)*", session, re.MULTILINE)
-    assert steps
-    shown, status = "", 0
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        status = main(arguments)
+        told = capsys.readouterr()
+        return status, told.out + told.err
+
     with structlog.testing.capture_logs(), running(folder / NAME, ManualProxy()):
-        for command in steps:
-            shown += f"$ {command}\n"
-            if command == "echo $?":
-                shown += f"{status}\n"
-                continue
-            program, *arguments = shlex.split(command)
-            assert program == "sipdispatch"
-            status = main(arguments)
-            told = capsys.readouterr()
-            shown += told.out + told.err
-    return shown.replace(f"{folder}/", "/run/sipdispatch/")
+        return replay(session, run).replace(f"{folder}/", "/run/sipdispatch/")
 
 
-def exchanges(page: str) -> list[tuple[str, str]]:
+def exchanges(text: str) -> list[tuple[str, str]]:
     """What is sent and what comes, of the blocks that show that."""
-    found = re.findall(r"^```rpc\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    return [each for block in found for each in re.findall(r"^> (.*)\n((?:< .*\n)*)", block, re.MULTILINE)]
+    return [
+        each for _, block in blocks(text, "rpc") for each in re.findall(r"^> (.*)\n((?:< .*\n)*)", block, re.MULTILINE)
+    ]
 
 
 def exchange(request: str, folder: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import click
 import pytest
@@ -125,9 +128,6 @@ def test_version_and_check_do_not_wait_for_the_proxy(tmp_path: Path) -> None:
 # What the caller can put right
 
 
-RUN_HELP = "run sipdispatch --help for what can be written"
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -185,8 +185,41 @@ def test_a_value_for_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--json" in capsys.readouterr().err.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["status", "--socket", "{}"], "you may not use the control socket of the proxy"),
+        (["status", "--config", "{}"], "the file cannot be read: Permission denied"),
+        (["notify", "test", "--config", "{}"], "the file cannot be read: Permission denied"),
+        (["proxy", "--config", "{}"], "the file cannot be read: Permission denied"),
+        (["check", "{}"], "the file cannot be read: Permission denied"),
+    ],
+)
+def test_what_one_may_not_read_is_told_by_whoever_reads_it(
+    arguments: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def forbidden(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = tmp_path / "a.toml"
+    path.write_text("")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(io, "open", forbidden)
+    monkeypatch.setattr("sipdispatch.control_client._reach", forbidden)
+    assert main([word.format(path) for word in arguments]) == 2
+    assert expected in "".join(capsys.readouterr())
+
+
 def test_a_fault_is_three_lines_whatever_is_in_it() -> None:
     assert str(Fault("a\nb", "c\r\nd", " e\tf ")) == "sipdispatch: error: a b\n  where: c d\n  to do: e f"
+    assert (
+        str(Fault("\x1b[2J", "\x9b", "\u202e")).split()
+        == "sipdispatch: error: \\x1b[2J where: \\x9b to do: \\u202e".split()
+    )
 
 
 @pytest.mark.parametrize(

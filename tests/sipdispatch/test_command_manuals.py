@@ -1,12 +1,9 @@
-"""Do the manual pages of `proxy`, `explain` and `demo` say what the program does?"""
+"""Do the manual pages of the commands say what the program does?"""
 
 from __future__ import annotations
 
 import ast
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,35 +15,33 @@ from health.board import State, Verdict
 from health.sending import SendOutcome
 from sip.uri import Address
 from sipdispatch.cli import COMMANDS, group
-from sipdispatch.explain_words import REFUSALS
 from tests.dispatcher.world import PHONE, SERVER_A, Node, make_snapshot, request, values
+from tests.sipdispatch.manual import ROOT, blocks, entry, page, replay, run_in, sessions
 
-ROOT = Path(__file__).parents[2]
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
 PAGES = {
-    name: (ROOT / "docs" / f"sipdispatch-{name}.md").read_text(encoding="utf-8")
+    name: page(f"sipdispatch-{name}")
     for name in ("proxy", "ds", "status", "events", "probe", "check", "explain", "notify", "demo")
 }
 
 
-def blocks(page: str, kind: str) -> list[tuple[str, str]]:
-    """What follows the kind on the opening line, and the text, of each fenced block."""
-    return re.findall(rf"^```{kind} ?([^\n]*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-
-
-def table(page: str, heading: str) -> list[list[str]]:
+def table(text: str, heading: str) -> list[list[str]]:
     """The cells of every table row below a heading, heads left out."""
-    section = page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
     ]
     return [row for row in rows if row[0].startswith("`")]
 
 
-@pytest.mark.parametrize("name", list(PAGES))
+@pytest.mark.parametrize("name", ["sipdispatch.toml", "notices", *(f"sipdispatch-{name}" for name in PAGES)])
 def test_a_page_has_the_parts_of_a_manual_page(name: str) -> None:
-    found = re.findall(r"^## (.*)$", PAGES[name], re.MULTILINE)
+    found = re.findall(r"^## (.*)$", page(name), re.MULTILINE)
     assert [heading for heading in found if heading in HEADINGS] == HEADINGS
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_a_page_begins_with_the_name_of_its_command(name: str) -> None:
     assert PAGES[name].startswith(f"# sipdispatch {name}\n\n## Name\n\nsipdispatch {name} - ")
 
 
@@ -70,13 +65,10 @@ def test_every_option_is_in_the_manual_and_no_other(name: str) -> None:
     assert set(re.findall(r"`(--?[A-Za-z0-9-]+)", entries)) == options | {"-h", "--help"}
 
 
-def sessions() -> Iterator[tuple[str, str]]:
-    for name in ("proxy", "explain"):
-        for _, text in blocks(PAGES[name], "console"):
-            yield name, text
-
-
-@pytest.mark.parametrize(("name", "session"), list(sessions()))
+@pytest.mark.parametrize(
+    ("name", "session"),
+    [(name, session) for name in ("proxy", "explain", "check", "notify") for session in sessions(PAGES[name])],
+)
 def test_every_session_goes_as_it_says(name: str, session: str, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
@@ -86,26 +78,8 @@ def test_every_session_goes_as_it_says(name: str, session: str, tmp_path: Path) 
             is_message = path.suffix == ".sip"
             path.write_bytes(text.encode().replace(b"\n", b"\r\n") if is_message else text.encode())
             path.chmod(0o600)
-    steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)
-    assert steps
-    status = 0
-    for command, expected in steps:
-        if command == "echo $?":
-            assert f"{status}\n" == expected
-            continue
-        program, *arguments = shlex.split(command)
-        assert program == "sipdispatch"
-        done = subprocess.run(
-            [sys.executable, "-m", "sipdispatch", *arguments],
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(state)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        shown = (done.stdout + done.stderr).replace(str(state), "/var/lib/sipdispatch")
-        assert shown.replace(f"{tmp_path}/", "") == expected
-        status = done.returncode
+    shown = replay(session, run_in(tmp_path, state)).replace(str(state), "/var/lib/sipdispatch")
+    assert shown.replace(f"{tmp_path}/", "") == session
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -121,7 +95,7 @@ def test_every_reason_to_drop_is_in_the_manual() -> None:
 
 def test_every_refusal_is_in_the_manual() -> None:
     rows = {row[0].strip("`"): row[2] for row in table(PAGES["proxy"], "What is refused")}
-    assert rows == {refusal.value: sentence for refusal, sentence in REFUSALS.items()}
+    assert rows == {refusal.label: refusal.sentence for refusal in Refusal}
 
 
 def looped() -> bytes:
@@ -163,7 +137,7 @@ def test_a_refusal_is_answered_as_the_manual_says(refusal: Refusal) -> None:
     outcome = Node(snapshot, names={"gone": ()}).take(datagram, source)
     assert isinstance(outcome, Reply)
     assert outcome.refusal is refusal
-    answers = next(row[1] for row in table(PAGES["proxy"], "What is refused") if row[0] == f"`{refusal.value}`")
+    answers = next(row[1] for row in table(PAGES["proxy"], "What is refused") if row[0] == f"`{refusal.label}`")
     assert str(outcome.status) in re.findall(r"\d{3}", answers)
 
 
@@ -200,6 +174,4 @@ def test_the_numbers_in_the_demo_page_are_the_defaults() -> None:
     assert command is not None
     defaults = {each.opts[0]: each.default for each in command.params if isinstance(each, click.Option)}
     for option in ("--port", "--calls", "--rate"):
-        entry = re.search(rf"^`{option} NUMBER`\n:(.*?)\n\n", PAGES["demo"], re.DOTALL | re.MULTILINE)
-        assert entry is not None
-        assert f"Default: {defaults[option]}." in " ".join(entry[1].split())
+        assert f"Default: {defaults[option]}." in entry(PAGES["demo"], f"{option} NUMBER")

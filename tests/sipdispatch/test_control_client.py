@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -113,17 +114,25 @@ def test_who_may_is_said_to_who_may_not(path: Path, monkeypatch: pytest.MonkeyPa
     with closing(socket.socket(socket.AF_UNIX)) as there:
         there.bind(str(path))
         path.chmod(0o660)
-        group = grp.getgrgid(os.getegid()).gr_name
+        if not os.getegid():
+            os.chown(path, -1, 1)
+        number = path.stat().st_gid
+        group = grp.getgrgid(number).gr_name
         assert fault(path) == Fault(
             "you may not use the control socket of the proxy",
             "control.sock",
             f"run this as root or as a member of the group {group}; after usermod -aG {group} USER log in anew",
         )
         monkeypatch.setattr(grp, "getgrgid", lambda number: {}[number])
-        assert f"a member of the group {os.getegid()};" in fault(path).remedy
+        assert f"a member of the group {number};" in fault(path).remedy
         path.chmod(0o600)
         assert fault(path).remedy == "run this as root, or as the user that the proxy runs as"
     path.unlink()
+    roots = os.stat_result((stat.S_IFSOCK | 0o660, *[0] * 9))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda _: roots)
+        assert "group root" not in fault(path).remedy
+        assert "[control]" in fault(path).remedy
     assert fault(path).remedy == "run this as root, or as a user who may enter ."
 
 

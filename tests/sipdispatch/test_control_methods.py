@@ -15,10 +15,10 @@ from health.board import Verdict, Word
 from sipdispatch.control_kamailio import STATES, word_of
 from sipdispatch.control_methods import METHODS, QUESTION, Asking, call
 from sipdispatch.control_params import MAX_TEXT, MethodError
-from sipdispatch.facts_json import sets_json, status_json
+from sipdispatch.facts_json import status_json
 from sipdispatch.jsonrpc import Request
 from tests.sipdispatch.control_world import BROKEN, Steered
-from tests.sipdispatch.fake_operations import EMPTY, destination, happening, with_destinations, with_these
+from tests.sipdispatch.fake_operations import EMPTY, destination, happening, sets_json, with_destinations, with_these
 
 BY = "control: uid 0, pid 1"
 ONE, TWO = destination(1), destination(2)
@@ -434,10 +434,10 @@ async def test_which_set_is_meant() -> None:
 async def test_wait_drained(autojump_clock: trio.testing.MockClock) -> None:
     operations = steered()
     answer = await ask("dispatcher.wait_drained", operations=operations, destination=A, timeout=30)
-    assert answer == {"set": 1, "destination": A, "drained": False, "waited": 30.0}
+    assert answer == {"set": 1, "destination": A, "drained": False, "waited": 30.0, "known_since": EMPTY.started}
     operations.drained.set()
     answer = await ask("dispatcher.wait_drained", operations=operations, destination=A)
-    assert answer == {"set": 1, "destination": A, "drained": True, "waited": 0.0}
+    assert answer == {"set": 1, "destination": A, "drained": True, "waited": 0.0, "known_since": EMPTY.started}
 
 
 async def test_explain() -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,17 @@ import trio
 
 from health.board import Word
 from sipdispatch import control_connection, control_server
-from sipdispatch.control_connection import Limits, event_line
+from sipdispatch.control_connection import Limits
 from sipdispatch.control_methods import METHODS
 from sipdispatch.control_server import Peer, runs_the_proxy, serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.jsonrpc import MAX_REQUEST_BYTES, read
 from sipdispatch.operations import OperationError
-from tests.sipdispatch.control_world import Client, Served, Steered, serving
+from tests.sipdispatch.control_world import SOON, VERSION, Client, Served, Steered, answers, following, happens, serving
 from tests.sipdispatch.fake_operations import happening, with_destinations
 
-SOON = Limits(watch=0.01)
 URI = "sip:10.0.0.2:5060"
 REQUEST = b'{"jsonrpc":"2.0","method":"core.version","id":1}'
-VERSION = "sipdispatch 1.2.3 (pure Python)"
 
 
 @pytest.fixture
@@ -47,16 +45,6 @@ def logged() -> Iterator[list[Any]]:
 
 def steered() -> Steered:
     return Steered(with_destinations(2))
-
-
-async def answers(client: Client) -> bool:
-    return bool((await client.ask("core.version"))["result"] == VERSION)
-
-
-async def happens(condition: Any) -> None:
-    """Wait until something is so; the test's own limit ends it."""
-    while not condition():  # noqa: ASYNC110 - the other side is a real socket
-        await trio.sleep(0.005)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -158,105 +146,6 @@ async def test_a_request_that_is_too_long_is_refused_and_the_next_answered(path:
         await client.send(b"x" * (MAX_REQUEST_BYTES + 1), REQUEST)
         assert (await client.read())["error"]["data"]["what"] == "the request is too long"
         assert (await client.read())["result"] == VERSION
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Followers
-
-
-async def following(served: Served) -> Client:
-    client = await served.connect()
-    assert (await client.ask("events"))["result"] == {"following": True}
-    return client
-
-
-async def test_a_follower_is_told_what_happens(path: Path) -> None:
-    async with serving(path) as served:
-        client = await following(served)
-        served.operations.happen(happening(1))
-        served.operations.happen(happening(2))
-        for number in (1, 2):
-            told = await client.read()
-            assert told == {"jsonrpc": "2.0", "method": "event", "params": happening(number).to_json()}
-        assert await answers(client)
-        error = (await client.ask("events"))["error"]
-        assert error["message"] == "this connection follows what happens already"
-        served.operations.happen(happening(3))
-        assert (await client.read())["params"]["sequence"] == 3
-
-
-async def test_what_happens_before_the_answer_is_told_after_it(path: Path) -> None:
-    class Early(Steered):
-        @asynccontextmanager
-        async def follow(self) -> Any:
-            async with super().follow() as arriving:
-                self.happen(happening(1))
-                yield arriving
-
-    async with serving(path, Early()) as served:
-        client = await served.connect()
-        assert "result" in await client.ask("events")
-        assert (await client.read())["params"]["sequence"] == 1
-
-
-async def test_a_follower_may_have_written_all_that_it_writes(path: Path) -> None:
-    async with serving(path, limits=SOON) as served:
-        client = await served.connect()
-        await client.send(b'{"jsonrpc":"2.0","method":"events"}')
-        await client.stream.send_eof()
-        await happens(lambda: served.operations.followers)
-        await trio.sleep(0.05)
-        served.operations.happen(happening(1))
-        assert (await client.read())["params"]["sequence"] == 1
-
-
-async def test_a_follower_that_goes_is_forgotten(path: Path) -> None:
-    async with serving(path, limits=SOON) as served:
-        for half_closed in (False, True):
-            client = await following(served)
-            if half_closed:
-                await client.stream.send_eof()
-                await trio.sleep(0.05)
-                assert served.operations.followers
-            await client.stream.aclose()
-            await happens(lambda: not served.operations.followers)
-
-
-async def test_a_follower_that_never_reads_misses_some_and_is_in_nobodys_way(path: Path) -> None:
-    async with serving(path) as served:
-        deaf = await following(served)
-        hearing = await following(served)
-        for number in range(1, 5001):
-            served.operations.happen(happening(number))
-            assert (await hearing.read())["params"]["sequence"] == number
-        seen = []
-        with trio.move_on_after(0.5):
-            while True:
-                seen.append((await deaf.read())["params"]["sequence"])
-        assert seen == sorted(seen)
-        assert 1 <= len(seen) < 5000
-        served.operations.happen(happening(5001))
-        assert (await deaf.read())["params"]["sequence"] == 5001
-
-
-async def test_a_follower_whose_proxy_stops_following_is_left(path: Path) -> None:
-    class Ending(Steered):
-        @asynccontextmanager
-        async def follow(self) -> Any:
-            sender, receiver = trio.open_memory_channel[Any](1)
-            await sender.aclose()
-            async with receiver:
-                yield receiver
-
-    async with serving(path, Ending()) as served:
-        client = await served.connect()
-        await client.send(b'{"jsonrpc":"2.0","method":"events","id":1}')
-        while await client.read() is not None:
-            pass
-
-
-def test_the_line_of_an_event_is_made_once() -> None:
-    assert event_line(happening(1)) is event_line(happening(1))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -481,6 +370,22 @@ async def test_a_thousand_clients(path: Path) -> None:
                 nursery.start_soon(one)
         assert (told.count(0), told.count(503)) == (63, 937)
         assert await answers(first)
+
+
+async def test_what_clients_begin_and_do_not_end_is_bounded_in_all(path: Path) -> None:
+    async with serving(path, limits=Limits(request_bytes=100_000)) as served:
+        greedy, modest = await served.connect(), await served.connect()
+        await modest.stream.send_all(b'{"jsonrpc": "2.0", "method": "core.echo", "params": ["' + b"x" * 30_000)
+        await greedy.stream.send_all(b"[" * 60_000)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await greedy.stream.send_all(b"[" * 60_000)
+        told = await greedy.read()
+        assert (told["id"], told["error"]["code"]) == (None, 503)
+        assert told["error"]["data"]["what"].startswith("there is no room for so long a request")
+        await modest.send(b'"], "id": 7}')
+        assert len((await modest.read())["result"][0]) == 30_000
+        await greedy.send(b"]")
+        assert await answers(greedy), "what follows the long line is as good as ever"
 
 
 # --------------------------------------------------------------------------------------------------------------------

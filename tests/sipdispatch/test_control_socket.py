@@ -15,7 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from sipdispatch.control_path import default_agent_path, default_control_path, path_beside_agent
+from sipdispatch.control_path import (
+    control_path_to_ask,
+    default_agent_path,
+    default_control_path,
+    path_beside_agent,
+)
 from sipdispatch.control_socket import ControlSocket, open_control_socket
 from sipdispatch.errors import CommandError
 
@@ -262,3 +267,11 @@ def test_the_default_path(environ: dict[str, str], uid: int, expected: str) -> N
 def test_the_agent_has_a_folder_of_its_own(environ: dict[str, str], uid: int, agent: str, proxy: str) -> None:
     assert default_agent_path(environ, uid) == Path(agent)
     assert path_beside_agent(environ, uid) == Path(proxy)
+
+
+def test_who_has_no_proxy_of_his_own_asks_that_of_the_system(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert control_path_to_ask(environ, 5) == Path("/run/sipdispatch/control.sock")
+    assert control_path_to_ask({"RUNTIME_DIRECTORY": "/x"}, 5) == Path("/x/control.sock")
+    with open_control_socket(default_control_path(environ, 5)).listening:
+        assert control_path_to_ask(environ, 5) == tmp_path / "sipdispatch" / "control.sock"

@@ -15,20 +15,18 @@ import structlog
 
 from dispatcher.problem import Problem
 from health.board import Word
-from sipdispatch import ds_command, screen
+from sipdispatch import ds_command
 from sipdispatch.cli import main
 from sipdispatch.control_client import ControlClient
 from sipdispatch.control_path import NAME
-from sipdispatch.ds_tables import compact, list_text
 from sipdispatch.event_words import event_words
 from sipdispatch.facts import ListenerFacts, ReloadFacts
-from sipdispatch.facts_json import sets_json, status_json
+from sipdispatch.facts_json import status_json
 from sipdispatch.operations import ReloadReport
-from sipdispatch.screen import CLEAR, Screen, standard_output
+from sipdispatch.screen import CLEAR, Screen
 from sipdispatch.status_command import as_text
-from sipdispatch.time_words import span
 from tests.sipdispatch.control_world import BROKEN, Running, Steered, running
-from tests.sipdispatch.fake_operations import EMPTY, destination, happening, with_destinations, with_these
+from tests.sipdispatch.fake_operations import EMPTY, destination, happening, sets_json, with_destinations, with_these
 from tests.sipdispatch.manual_proxy import NOW, ManualProxy, facts
 
 A, B, C = "sip:192.0.2.21", "sip:192.0.2.22", "sip:192.0.2.23"
@@ -184,6 +182,25 @@ def test_words(run: Run, proxy: Running) -> None:
     }
 
 
+def test_the_set_may_stand_first_as_kamcmd_has_it(run: Run, proxy: Running) -> None:
+    assert run("ds", "set-state", "ip", "1", A) == (0, f"{A} in set 1: draining, takes no new work\n", "")
+    assert run("ds", "remove", "1", B, "--set", "1")[0] == 0
+    assert proxy.operations.done[0][:2] == (1, A)
+    for wrong in (("x", A), ("2", A, "--set", "1"), ("1", A, B), ()):
+        status, _, err = run("ds", "set-state", "a", *wrong)
+        assert status == 2
+        assert err.endswith("  to do: write one, after its set if need be, as in 1 sip:192.0.2.21\n")
+
+
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize("number", ["nan", "inf", "1e12"])
+def test_a_time_that_nobody_can_wait(run: Run, number: str) -> None:
+    for words in (("list", "--watch", number), ("drain", A, "--wait", "--timeout", number)):
+        status, out, err = run("ds", *words)
+        assert (status, out) == (2, "")
+        assert err.startswith("sipdispatch: error: ")
+
+
 @pytest.mark.usefixtures("proxy")
 def test_no_such_state(run: Run) -> None:
     status, _, err = run("ds", "set-state", "asleep", A)
@@ -206,7 +223,16 @@ def test_drain_waits(run: Run, proxy: Running) -> None:
     assert run("ds", "drain", C, "--wait") == (0, f"{told}drained after 0 s: no call is left\n", "")
     status, out, _ = run("ds", "drain", C, "--wait", "--json")
     assert status == 0
-    assert set(as_json(out)) == {"version", "set", "destination", "word", "destinations", "drained", "waited"}
+    told_of = {"version", "set", "destination", "word", "destinations", "drained", "waited", "known_since"}
+    assert set(as_json(out)) == told_of
+
+
+def test_drain_says_what_a_young_proxy_cannot_know(run: Run, proxy: Running) -> None:
+    proxy.operations.told = attrs.evolve(proxy.operations.told, started=time.time() - 300)
+    proxy.do(proxy.operations.drained.set)
+    _, out, _ = run("ds", "drain", C, "--wait")
+    unknown = "but calls from before the proxy was started, 5 min ago, it does not know"
+    assert out.endswith(f"drained after 0 s: no call is left; {unknown}\n")
 
 
 def test_a_timeout_is_about_waiting(run: Run) -> None:
@@ -257,7 +283,7 @@ def test_warnings_are_told(run: Run, tmp_path: Path) -> None:
 def test_add_and_remove(run: Run, tmp_path: Path) -> None:
     operations = Steered(with_these(destination(1, uri=A), destination(2, uri=B, set_id=2)))
     with structlog.testing.capture_logs(), running(tmp_path / NAME, operations):
-        assert run("ds", "add", "1", "sip:x")[1] == "+ sip:192.0.2.23\nadded; 3 destinations\n"
+        assert run("ds", "add", "1", "sip:x", "0", "0", "")[1] == "+ sip:192.0.2.23\nadded; 3 destinations\n"
         assert run("ds", "add", "1", "sip:x", "8", "2", "weight=5", "--save")[0] == 0
         assert run("ds", "remove", B, "--save")[1].endswith("removed, and taken out of the list; 3 destinations\n")
         assert run("ds", "remove", "sip:x")[2].startswith("sipdispatch: error: no destination is called sip:x\n")
@@ -287,109 +313,6 @@ def test_explain(run: Run, tmp_path: Path) -> None:
         Path("b.sip").write_bytes(b"\xff")
         assert "the message is not UTF-8" in run("ds", "explain", "b.sip")[2]
         assert "there is no message to explain" in run("ds", "explain")[2]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Tables
-
-
-def shown(*destinations: Any) -> dict[str, Any]:
-    return {"now": NOW} | sets_json(with_these(*destinations) if destinations else facts())
-
-
-def test_every_line_has_80_columns_at_most_and_no_word_is_cut() -> None:
-    everything = dict.fromkeys(range(1, 7), 123456789)
-    crowded = [destination(number, replies=everything, calls_active=99_999, rtt=1.2345) for number in range(1, 4)]
-    for told in (shown(), shown(*crowded)):
-        text = list_text(told, Screen(width=80))
-        assert max(map(len, text.splitlines())) <= 80
-        headings = "# state destination since why weight share calls calls/s msgs/s RTT 2xx"
-        assert set(headings.split()) <= set(text.split())
-        words = {
-            word
-            for one in told["sets"]
-            for each in one["destinations"]
-            for word in (*each["uri"].split(), *each["cause"].split())
-        }
-        assert words <= set(text.split())
-        assert "…" not in text
-
-
-def test_on_a_wide_terminal_and_in_a_file_a_destination_is_one_line() -> None:
-    text = list_text(shown(), Screen())
-    assert list_text(shown(), Screen(width=160)) == text
-    (line,) = [line for line in text.splitlines() if "192.0.2.22" in line]
-    who, load = "IP down sip:192.0.2.22 2 min", "50 0.0 % 0 0.0 0.0 -"
-    assert line.split() == f"{who} {load} 60.1k 57.7k 2811 3 no answer in 500 ms".split()
-
-
-def test_a_narrow_terminal_gets_tables_joined_by_numbers() -> None:
-    one = "\n".join(list_text(shown(), Screen(width=80)).split("\n\nset 2")[0].splitlines())
-    assert one.splitlines()[:7] == [
-        "set 1: weight, 1 of 3 take new work",
-        "#  state        destination     since  why",
-        "1  AP up        sip:192.0.2.21    3 d  the list",
-        "2  IP down      sip:192.0.2.22  2 min  no answer in 500 ms",
-        "3  DP draining  sip:192.0.2.23    1 h  operator: drain (control: uid 0, pid",
-        "                                       4242)",
-        "",
-    ]
-    assert one.splitlines()[7].startswith("#  weight ")
-
-
-def test_colours_only_where_they_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    coloured = list_text(shown(), Screen(width=160, colours="standard"))
-    assert "\x1b[31m" in coloured
-    assert "\x1b" not in list_text(shown(), Screen(width=160))
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[31m" not in list_text(shown(), Screen(width=160, colours="standard"))
-
-
-def test_what_comes_from_outside_is_shown_as_text() -> None:
-    text = list_text(shown(destination(1, cause="\x1b[31m [bold]x[/bold] :smile:", uri="sip:a\nb")), Screen())
-    assert "\\x1b[31m [bold]x[/bold] :smile:" in text
-    assert "sip:a\\x0ab" in text
-
-
-def test_an_empty_list_is_said() -> None:
-    assert list_text({"now": NOW} | sets_json(EMPTY), Screen()) == "the list is empty"
-    quiet = list_text(shown(destination(1, replies={}, cause="")), Screen(width=80))
-    assert "xx" not in quiet
-
-
-def test_the_screen_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert standard_output() == Screen()
-
-    class Terminal:
-        is_terminal, is_dumb_terminal, width, color_system = True, False, 60, "truecolor"
-
-    monkeypatch.setattr(screen, "Console", lambda **_: Terminal())
-    assert standard_output() == Screen(width=80, colours="truecolor", can_clear=True)
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(0, "0"), (9999, "9999"), (10_000, "10.0k"), (999_949, "999.9k"), (4_500_000, "4.5M"), (12_000_000_000, "12.0G")],
-)
-def test_counts_are_short(count: int, words: str) -> None:
-    assert compact(count) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (3599, "59 min"),
-        (3600, "1 h"),
-        (172_799, "47 h"),
-        (172_800, "2 d"),
-    ],
-)
-def test_spans(seconds: float, words: str) -> None:
-    assert span(seconds) == words
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -6,12 +6,11 @@ import io
 import json
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import structlog
 import trio
 
 from dispatcher import slotbuild
@@ -36,15 +35,14 @@ TOML = '[proxy]\nlisten = ["udp:192.0.2.10:5060"]\nstate_dir = "state"\n'
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("dispatcher.list").write_text(LIST)
     Path("sipdispatch.toml").write_text(TOML)
     Path("state").mkdir()
     Path("state/secret").write_text(SECRET)
     Path("state/secret").chmod(0o600)
-    yield tmp_path
-    structlog.reset_defaults()
+    return tmp_path
 
 
 _tables: dict[Groups, bytes] = {}

@@ -19,7 +19,7 @@ from starlette.types import Message
 
 from health.board import Verdict, Word
 from sipdispatch.facts import ProxyFacts, ReloadFacts
-from sipdispatch.facts_json import sets_json, status_json
+from sipdispatch.facts_json import status_json
 from sipdispatch.http_app import make_app, why_not_serving
 from sipdispatch.http_limits import Limits
 from sipdispatch.http_slices import CHUNK_BYTES, Sliced, accepts_gzip
@@ -28,6 +28,7 @@ from tests.sipdispatch.fake_operations import (
     FakeOperations,
     destination,
     happening,
+    sets_json,
     with_destinations,
     with_these,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,8 +12,9 @@ from sipdispatch.http_events import ALIVE_S, RETRY_MS
 from sipdispatch.http_limits import Limits
 from sipdispatch.http_page import REFRESH_S
 from tests.sipdispatch.fake_operations import FakeOperations, with_destinations
+from tests.sipdispatch.manual import ROOT, page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+PAGE = page("http")
 LIMITS = Limits()
 PATHS = re.findall(r"^\| `(/[^`]*)` \|", PAGE, re.MULTILINE)
 
@@ -27,7 +27,7 @@ async def test_every_path_of_the_manual_is_there(path: str) -> None:
 
 
 def test_every_path_is_in_the_manual() -> None:
-    source = (Path(__file__).parents[2] / "sipdispatch" / "http_app.py").read_text(encoding="utf-8")
+    source = (ROOT / "sipdispatch" / "http_app.py").read_text(encoding="utf-8")
     assert {path.partition("?")[0] for path in PATHS} == set(re.findall(r'Route\("([^"]*)"', source))
 
 

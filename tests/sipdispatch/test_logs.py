@@ -6,19 +6,12 @@ import errno
 import io
 import json
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from sipdispatch import logs
 from sipdispatch.config import LogFormat
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -15,6 +15,7 @@ from prometheus_client.core import CollectorRegistry, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from prometheus_client.registry import Collector
 
 from dispatcher.outcome import DropReason, Refusal
 from health.board import Verdict, Word
@@ -23,12 +24,21 @@ from health.sending import SendOutcome
 from sipdispatch import metrics_text
 from sipdispatch.facts import Histogram, ProxyFacts, ReloadFacts
 from sipdispatch.facts_json import STATES
-from sipdispatch.metrics import FAMILIES, OWN_ANSWERS, ProcessMetrics, ProxyCollector
+from sipdispatch.metrics import (
+    DESTINATION_FAMILIES,
+    FAMILIES,
+    OWN_ANSWERS,
+    PROXY_FAMILIES,
+    WHICH,
+    ProcessMetrics,
+    which,
+)
 from sipdispatch.metrics_text import Format, choose_format, pieces
 from tests.peers import need
 from tests.sipdispatch.fake_operations import EMPTY, destination, with_destinations, with_these
+from tests.sipdispatch.manual import blocks, page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = page("metrics")
 UGLY = 'sip:a"b\\c@10.0.0.9'
 MIXED = with_these(
     destination(1, attributes={"duid": 'x"\\y'}, weight=None),
@@ -43,6 +53,29 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def written(facts: ProxyFacts, wanted: Format = Format.TEXT, process: Iterable[Metric] = ()) -> str:
     return "".join(pieces(facts, process, wanted))
+
+
+class ProxyCollector(Collector):
+    """The families as prometheus-client wants them, for a registry: what `metrics_text` writes in slices."""
+
+    def __init__(self, facts: Callable[[], ProxyFacts]) -> None:
+        self._facts = facts
+
+    def collect(self) -> Iterator[Metric]:
+        facts = self._facts()
+        for family in PROXY_FAMILIES:
+            metric = Metric(family.base, family.text, family.kind)
+            for values, number in family.samples(facts):
+                metric.add_sample(family.name, dict(zip(family.labels, values, strict=True)), number)
+            yield metric
+        for each in DESTINATION_FAMILIES:
+            metric = Metric(each.base, each.text, each.kind)
+            for one in facts.destinations:
+                named = dict(zip(WHICH, which(one), strict=True))
+                for series, number in zip(each.series, each.values(one), strict=True):
+                    labels = {**named, series.label: series.value} if series.label else named
+                    metric.add_sample(each.name + series.suffix, labels, number)
+            yield metric
 
 
 def samples(families: Iterable[Metric]) -> Samples:
@@ -164,7 +197,7 @@ def test_the_client_chooses_the_format(accept: str, expected: Format) -> None:
 def test_whatever_may_happen_to_a_proxy_is_there_before_it_happens() -> None:
     facts = attrs.evolve(EMPTY, answered={}, refused={}, dropped={}, unsent={}, network_errors={})
     for name, label, expected in (
-        ("sipdispatch_refused_total", "reason", {refusal.value for refusal in Refusal}),
+        ("sipdispatch_refused_total", "reason", {refusal.label for refusal in Refusal}),
         ("sipdispatch_dropped_total", "reason", {reason.label for reason in DropReason}),
         ("sipdispatch_unsent_total", "reason", {outcome.label for outcome in SendOutcome} - {"sent"}),
         ("sipdispatch_answered_total", "status", set(OWN_ANSWERS)),
@@ -261,7 +294,7 @@ def test_promtool_finds_nothing_wrong_with_the_names() -> None:
 
 @pytest.mark.peers
 def test_promtool_understands_the_examples_of_the_manual(tmp_path: Path) -> None:
-    queries = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    queries = [query for _, query in blocks(PAGE, "promql")]
     assert len(queries) > 3
     rules = [{"record": f"example:{number}", "expr": query} for number, query in enumerate(queries)]
     path = tmp_path / "rules.json"
@@ -288,8 +321,8 @@ def test_the_manual_lists_every_metric_with_its_type_labels_and_meaning() -> Non
 def test_the_manual_explains_every_reason() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|$", PAGE, re.MULTILINE))
     expected = {
-        reason.label: reason.sentence for reason in DropReason if reason.label not in {each.value for each in Refusal}
+        reason.label: reason.sentence for reason in DropReason if reason.label not in {each.label for each in Refusal}
     }
     expected |= {outcome.label: outcome.sentence for outcome in SendOutcome if outcome is not SendOutcome.SENT}
     assert expected.items() <= rows.items()
-    assert {refusal.value for refusal in Refusal} <= rows.keys()
+    assert {refusal.label for refusal in Refusal} <= rows.keys()

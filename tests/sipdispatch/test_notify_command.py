@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from sipdispatch import notify_command
 from sipdispatch.cli import main
@@ -15,12 +13,6 @@ from sipdispatch.notify_trial import Trial
 from tests.sipdispatch.notice_servers import HttpServer, SmtpServer, listening, refused_port
 
 PROXY = '[proxy]\nlisten = "192.0.2.10"\n'
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ def test_a_set_without_destinations() -> None:
             "write a set that is there (1, 2), or fill this one",
         ),
     )
+    assert misfits(proxy()).settings[0].hint == "fill it"
 
 
 @pytest.mark.parametrize(

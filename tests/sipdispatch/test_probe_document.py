@@ -57,6 +57,10 @@ def test_lines_as_they_come_and_silence() -> None:
     lines.packet(0, PACKET)
     lines.report(0, GOOD)
     assert [json.loads(each) for each in said] == [probe_object(GOOD)]
+    tricky = attrs.evolve(GOOD, reason="OK \x9b2J\u2028\U0001f600\u202e")
+    lines.report(0, tricky)
+    assert said[1].isascii(), "no terminal obeys it, no reader of lines cuts it, and no encoding spoils it"
+    assert json.loads(said[1])["reason"] == tricky.reason
     collected = Collected(([], []))
     collected.packet(0, PACKET)
     collected.report(1, GOOD)

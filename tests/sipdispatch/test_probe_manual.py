@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -16,10 +15,11 @@ from sipdispatch.probe_tally import EXIT_STATUS, REMEMBERED
 from sipdispatch.probe_verdict import Nagios
 from tests.health.answerer import Answerer, Script, reply, silent
 from tests.peers.ports import free_port
+from tests.sipdispatch.manual import page, replay, sessions, steps
 from tests.sipdispatch.probe_reports import GOOD, tally
-from tests.sipdispatch.probing import ROOT, probe
+from tests.sipdispatch.probing import probe
 
-PAGE = (ROOT / "docs" / "sipdispatch-probe.md").read_text(encoding="utf-8")
+PAGE = page("sipdispatch-probe")
 
 
 def says(status: int, reason: str) -> Script:
@@ -60,25 +60,17 @@ def without_measurements(text: str) -> list[str]:
     return sorted(text.splitlines())
 
 
-def sessions() -> list[str]:
-    return re.findall(r"^```console\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize("session", sessions())
+@pytest.mark.parametrize("session", sessions(PAGE))
 def test_every_session_goes_as_it_says(session: str, places: dict[str, str]) -> None:
-    back = {real: written for written, real in places.items()}
-    steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)
-    assert steps
-    status = 0
-    for command, expected in steps:
-        if command == "echo $?":
-            assert f"{status}\n" == expected
-            continue
-        program, name, *arguments = shlex.split(translated(command, places))
-        assert (program, name) == ("sipdispatch", "probe")
-        ended = probe(*arguments)
-        assert without_measurements(translated(ended.out + ended.err, back)) == without_measurements(expected)
-        status = ended.code
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        name, *rest = arguments
+        assert name == "probe"
+        ended = probe(*rest)
+        return ended.code, ended.out + ended.err
+
+    shown = translated(replay(translated(session, places), run), {real: written for written, real in places.items()})
+    for (command, said), (_, expected) in zip(steps(shown), steps(session), strict=True):
+        assert without_measurements(said) == without_measurements(expected), command
 
 
 def rows(heading: str) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -42,35 +42,45 @@ class Row:
     text: str
     sipsak: int
     """Its exit status."""
-    nagios: str
+    nagios: Literal["ok", "failure"] = "failure"
     """What ours prints for Nagios in sipsak's words."""
 
 
+def over_tcp(row: Row, **changed: Any) -> Row:
+    return attrs.evolve(row, name=f"{row.name} over TCP", transport="tcp", **changed)
+
+
+GOOD = Row(
+    name="200",
+    server=says(),
+    code=0,
+    text='200 OK  from=PLACE seq=1 rtt=N ms server="small"',
+    sipsak=0,
+    nagios="ok",
+)
+SILENT = Row(
+    name="silent",
+    server=silent,
+    code=3,
+    text="timeout  to=PLACE seq=1 after N ms: no answer in 300 ms",
+    sipsak=3,
+)
+REFUSED = Row(
+    name="refused",
+    server=None,
+    code=3,
+    text="refused  to=PLACE seq=1 after N ms: the other side has no socket on that port",
+    sipsak=3,
+)
 TABLE = (
-    Row(
-        name="200",
-        server=says(),
-        code=0,
-        text='200 OK  from=PLACE seq=1 rtt=N ms server="small"',
-        sipsak=0,
-        nagios="ok",
-    ),
-    Row(
-        name="200 over TCP",
-        server=says(),
-        transport="tcp",
-        code=0,
-        text='200 OK  from=PLACE seq=1 rtt=N ms server="small"',
-        sipsak=0,
-        nagios="ok",
-    ),
+    GOOD,
+    over_tcp(GOOD),
     Row(
         name="404",
         server=says(404, "Not Found"),
         code=1,
         text='404 Not Found  from=PLACE seq=1 rtt=N ms server="small"  NOT OK',
         sipsak=1,
-        nagios="failure",
     ),
     Row(
         name="503",
@@ -78,49 +88,17 @@ TABLE = (
         code=1,
         text='503 Service Unavailable  from=PLACE seq=1 rtt=N ms server="small"  NOT OK',
         sipsak=1,
-        nagios="failure",
     ),
-    Row(
-        name="silent",
-        server=silent,
-        code=3,
-        text="timeout  to=PLACE seq=1 after N ms: no answer in 300 ms",
-        sipsak=3,
-        nagios="failure",
-    ),
-    Row(
-        name="silent over TCP",
-        server=silent,
-        transport="tcp",
-        code=3,
-        text="timeout  to=PLACE seq=1 after N ms: no answer in 300 ms",
-        sipsak=3,
-        nagios="failure",
-    ),
-    Row(
-        name="refused",
-        server=None,
-        code=3,
-        text="refused  to=PLACE seq=1 after N ms: the other side has no socket on that port",
-        sipsak=3,
-        nagios="failure",
-    ),
-    Row(
-        name="refused over TCP",
-        server=None,
-        transport="tcp",
-        code=3,
-        text="refused  to=PLACE seq=1 after N ms: the other side has no socket on that port",
-        sipsak=2,  # a correction: a refusal is the other side's
-        nagios="failure",
-    ),
+    SILENT,
+    over_tcp(SILENT),
+    REFUSED,
+    over_tcp(REFUSED, sipsak=2),  # a correction: a refusal is the other side's
     Row(
         name="only 100",
         server=only_100,
         code=3,
         text="timeout  to=PLACE seq=1 after N ms: only 100 Trying in 300 ms",
         sipsak=3,
-        nagios="failure",
     ),
     Row(
         name="another Call-ID",
@@ -128,7 +106,6 @@ TABLE = (
         code=3,
         text="mismatch  to=PLACE seq=1 after N ms: no answer in 300 ms, only strays: another Call-ID",
         sipsak=0,  # takes any 200
-        nagios="failure",
     ),
     Row(
         name="noise",
@@ -136,7 +113,6 @@ TABLE = (
         code=3,
         text="malformed  to=PLACE seq=1 after N ms: no answer in 300 ms, only what is no SIP message",
         sipsak=1,
-        nagios="failure",
     ),
     Row(
         name="closed in the middle of the answer",
@@ -145,7 +121,6 @@ TABLE = (
         code=3,
         text="connect  to=PLACE seq=1 after N ms: the server closed the connection in the middle of the answer",
         sipsak=2,  # corrected as well: the connection was there, the answer was not
-        nagios="failure",
     ),
     Row(
         name="401",

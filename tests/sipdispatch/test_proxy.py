@@ -16,7 +16,6 @@ from dispatcher.hopcache import NextHops
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.service import Service
-from dispatcher.slots import TABLE_SIZE
 from health.sending import SendOutcome
 from sipdispatch import proxy
 from sipdispatch.config import Config, Flags
@@ -24,18 +23,7 @@ from sipdispatch.errors import CommandError
 from sipdispatch.load import load
 from tests.dispatcher.world import request
 
-DESTINATION = ("127.0.0.67", 5060)
-
-
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 def configuration(folder: Path, *, listen: str = "127.0.0.1:0", text: str = "1 sip:127.0.0.67 0 0\n") -> Config:

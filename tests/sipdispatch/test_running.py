@@ -13,27 +13,18 @@ import trio
 from dispatcher.listener import Listener
 from dispatcher.selection import sketch
 from dispatcher.service import Service
-from dispatcher.slots import TABLE_SIZE
 from health.board import State, Verdict, Word
 from sip.message import Message
 from sipdispatch import proxy
+from sipdispatch.chronicle import About
 from sipdispatch.config import Config, Flags, Health, Http, Sections
 from sipdispatch.load import load
 from sipdispatch.rates import WINDOW_S, Rates
-from sipdispatch.running import shares_of
+from sipdispatch.running import Identity, Running, shares_of
 from tests.dispatcher.world import KEY, SERVER_A, SERVER_B, destination, reply_to, request
 from tests.peers.ports import free_port
 
-
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 @attrs.define
@@ -147,3 +138,10 @@ def test_a_rate_is_the_mean_of_the_last_seconds() -> None:
     assert rates.of("b") == pytest.approx(2.0)
     assert rates.of("c") == 0.0
     assert len(rates._seen) <= WINDOW_S + 2
+
+
+def test_the_history_of_a_set_is_what_is_remembered_of_all() -> None:
+    running = Running(Identity(listeners=(), list_path="", secret_fingerprint="", started=0.0, probing=True))
+    for set_id in (1, 2, 1, None):
+        running.chronicle.record("verdict", "up", "down", "", 0.0, about=About(set_id=set_id, number=set_id or 0))
+    assert [each.sequence for each in running.history(1)] == [1, 3]

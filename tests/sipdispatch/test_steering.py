@@ -13,12 +13,12 @@ import trio
 
 from dispatcher.listener import Listener
 from dispatcher.service import Service
-from dispatcher.slots import TABLE_SIZE
+from dispatcher.slices import Slices
+from dispatcher.watch import INTERVAL_S
 from health.board import NEW_WORK
 from sipdispatch import proxy, steering
 from sipdispatch.config import Config, Control, Flags, Health, Sections
 from sipdispatch.errors import CommandError
-from sipdispatch.listedit import with_line, without_lines
 from sipdispatch.load import load
 from tests.dispatcher.world import request
 
@@ -29,15 +29,7 @@ LIST = """# ours
 """
 
 
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 @attrs.define
@@ -71,11 +63,11 @@ class Stage:
             await trio.sleep(0.01)
 
 
-def configuration(folder: Path, control: Control) -> Config:
+def configuration(folder: Path, control: Control, set_id: int = 1) -> Config:
     (folder / "dispatcher.list").write_text(LIST)
     path = folder / "sipdispatch.toml"
     path.write_text(f'[proxy]\nlisten = "127.0.0.1:9"\nstate_dir = "{folder}"\nlist = "dispatcher.list"\n')
-    loaded = load(path, Flags(set_id=1))
+    loaded = load(path, Flags(set_id=set_id))
     assert isinstance(loaded, Config), loaded
     return attrs.evolve(
         loaded,
@@ -85,11 +77,11 @@ def configuration(folder: Path, control: Control) -> Config:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
+async def staged(folder: Path, *, set_id: int = 1) -> AsyncIterator[Stage]:
     path = folder / "run" / "control.sock"
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            service: Service = await nursery.start(proxy.serve, configuration(folder, Control(socket=path)))
+            service: Service = await nursery.start(proxy.serve, configuration(folder, Control(socket=path), set_id))
             async with await trio.open_unix_socket(str(path)) as stream:
                 yield Stage(service, stream, folder / "dispatcher.list")
             nursery.cancel_scope.cancel()
@@ -123,8 +115,32 @@ async def test_all_of_a_set_are_meant_and_who_is_not_there_is_told(tmp_path: Pat
         assert (await stage.ask("dispatcher.drain", destination="all", set=9))["to_do"] == "the sets are 1, 2"
 
 
+async def test_who_is_told_that_it_drains_sees_no_new_call(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.drain", destination=ONE, set=1)
+        assert stage.takers() == [(1, OTHER), (2, ONE)]
+
+
+async def test_draining_ends_soon_after_the_last_call_although_something_else_never_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering, "LINGER_S", 0.3)
+    async with staged(tmp_path) as stage, trio.open_nursery() as nursery:
+        numbers = stage.service.snapshot.numbers
+
+        async def never_quiet() -> None:
+            while True:
+                stage.service.counters.last_seen |= dict.fromkeys(numbers, trio.current_time())
+                await trio.sleep(0.05)
+
+        nursery.start_soon(never_quiet)
+        await trio.sleep(0.05)
+        assert 0.3 <= (await stage.ask("dispatcher.wait_drained", destination=ONE, set=1))["waited"] < 2.0
+        nursery.cancel_scope.cancel()
+
+
 async def test_draining_waits_for_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steering, "DRAINED_S", 0.0)
+    monkeypatch.setattr(steering, "QUIET_S", 0.0)
     async with staged(tmp_path) as stage:
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as phone:
             await phone.bind(("127.0.0.1", 0))
@@ -142,7 +158,7 @@ async def test_a_reload_tells_its_difference_before_and_after(tmp_path: Path) ->
         changed = {"added": ["1 sip:127.0.0.69"], "removed": [], "changed": ["1 sip:127.0.0.68: weight 1 -> 2"]}
         before = await stage.ask("dispatcher.reload", dry_run=True)
         assert {key: before[key] for key in changed} == changed
-        assert (before["done"], len(stage.service.snapshot.destinations)) == (False, 3)
+        assert (before["done"], before["destinations"], len(stage.service.snapshot.destinations)) == (False, 4, 3)
         after = await stage.ask("dispatcher.reload", report=True, reset_state=True)
         # The watcher of the file may have been first.
         assert after["done"] is True
@@ -184,7 +200,162 @@ async def test_a_file_that_is_wrong_or_cannot_be_written_stays_as_it_is(tmp_path
         assert refused["where"].endswith("dispatcher.list:1:3")
         assert stage.list_file.read_text() == "1 nonsense://x\n"
         stage.list_file.unlink()
-        assert "cannot be changed" in (await stage.ask("dispatcher.remove", group=1, address=ONE, save=True))["what"]
+        failed = await stage.ask("dispatcher.remove", group=1, address=ONE, save=True)
+        assert failed["what"] == "the list cannot be saved, and nothing is changed: No such file or directory"
+        assert failed["to_do"] == f"leave --save out, or see where it is: ls -la {tmp_path}"
+        await stage.until_takers(ONE, OTHER)
+
+
+async def test_what_was_changed_for_now_stays_so_when_something_else_is_saved(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:127.0.0.69", 0, 0, "weight=5")
+        await stage.ask("dispatcher.remove", 1, ONE)
+        with structlog.testing.capture_logs() as logged:
+            added = await stage.ask(
+                "dispatcher.add", group=1, address="sip:127.0.0.70", attrs="weight=5", save=True, report=True
+            )
+            assert (added["added"], added["removed"]) == (["1 sip:127.0.0.70"], [])
+            assert stage.list_file.read_text() == f"{LIST}1 sip:127.0.0.70 0 0 weight=5\n"
+            await trio.sleep(2.5 * INTERVAL_S)  # the watcher has seen the file
+            await stage.until_takers(OTHER, "sip:127.0.0.69", "sip:127.0.0.70")
+        assert [entry["change"] for entry in logged if entry["event"] == "the list was reloaded"] == [
+            f"1 added ({(await stage.ask('dispatcher.history'))['events'][-1]['cause'].partition('(')[2]}"
+        ]
+        again = await stage.ask(
+            "dispatcher.add", group=1, address="sip:127.0.0.69", attrs="weight=7", save=True, report=True
+        )
+        assert again["changed"] == ["1 sip:127.0.0.69: weight 5 -> 7"], "what was for now can be made for good"
+        assert stage.list_file.read_text().endswith("\n1 sip:127.0.0.69 0 0 weight=7\n")
+        assert (await stage.ask("dispatcher.reload", report=True))["added"] == [f"1 {ONE}"]
+
+
+async def test_who_has_edited_the_file_before_a_save_gets_all_of_it(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:127.0.0.69", 0, 0, "weight=5")
+        stage.list_file.write_text(LIST.replace("weight=1", "weight=2"))
+        report = await stage.ask(
+            "dispatcher.add", group=1, address="sip:127.0.0.70", attrs="weight=5", save=True, report=True
+        )
+        assert report["added"] == ["1 sip:127.0.0.70"]
+        assert report["removed"] == ["1 sip:127.0.0.69"]
+        assert report["changed"] == ["1 sip:127.0.0.68: weight 1 -> 2"]
+
+
+@pytest.mark.parametrize("save", [False, True])
+@pytest.mark.parametrize(
+    ("method", "asked", "what"),
+    [
+        ("add", {"group": 1, "address": "sip:127.0.0.70:5061;transport=tcp"}, "transport tcp is not available"),
+        (
+            "add",
+            {"group": 1, "address": "sip:127.0.0.70", "attrs": "socket=udp:127.0.0.1:7777"},
+            "is not in listen: ",
+        ),
+        ("remove", {"group": 2, "address": ONE}, "set 2 is in use and has no destination any more"),
+    ],
+)
+async def test_what_is_refused_is_not_written_either(
+    tmp_path: Path, method: str, asked: dict[str, Any], what: str, *, save: bool
+) -> None:
+    async with staged(tmp_path, set_id=2) as stage:
+        told = await stage.ask(f"dispatcher.{method}", **asked, save=save)
+        assert what in told["what"], told
+        assert stage.list_file.read_text() == LIST
+        assert len(stage.service.snapshot.destinations) == 3
+
+
+async def test_while_many_are_given_a_word_the_packets_have_their_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+
+    class Short(Slices):
+        @property
+        def over(self) -> bool:
+            return True
+
+        async def turn(self) -> None:
+            turns.append(1)
+            await super().turn()
+
+    monkeypatch.setattr(steering, "Slices", Short)
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.set_state", "d", 1, "all")
+        assert len(turns) == 2
+        await stage.ask("dispatcher.reload", reset_state=True)
+        assert len(turns) == 2 + 3
+
+
+async def test_of_a_dry_run_and_of_what_cannot_be_removed_only_who_asked_hears(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.remove", 1, ONE)
+        refused = await stage.ask("dispatcher.remove", 1, OTHER)
+        assert refused["what"] == "set 1 is in use and has no destination any more"
+        assert refused["report"]["destinations"] == 2
+        with structlog.testing.capture_logs() as logged:
+            report = await stage.ask("dispatcher.reload", dry_run=True)
+            assert (report["dry_run"], report["refused"], report["destinations"]) == (True, False, 3)
+            stage.list_file.with_name("other").write_text("2 sip:127.0.0.67 0 0\n")
+            stage.list_file.unlink()  # nobody else reads it again
+            report = await stage.ask("dispatcher.reload", dry_run=True)
+            assert (report["dry_run"], report["refused"], report["destinations"]) == (True, True, 2)
+        assert logged == []
+        (last,) = [each for each in (await stage.ask("dispatcher.history"))["events"] if each["after"] == "reloaded"]
+        assert last["cause"].startswith("1 removed (control: uid ")
+        assert (await stage.ask("status"))["reload"]["done"] is True
+
+
+async def test_who_resets_is_in_the_history(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.drain", destination=OTHER, set=1)
+        await stage.ask("dispatcher.reload", reset_state=True)
+        (_, reset) = (await stage.ask("dispatcher.history", OTHER, 1))["events"]
+        assert reset["cause"].startswith("operator: reset (control: uid ")
+
+
+@pytest.mark.parametrize("save", [False, True])
+async def test_of_changes_at_the_same_time_none_is_lost(tmp_path: Path, *, save: bool) -> None:
+    uris = [f"sip:127.0.0.{number}" for number in range(70, 76)]
+    async with staged(tmp_path) as stage:
+
+        async def add(uri: str) -> None:
+            async with await trio.open_unix_socket(str(tmp_path / "run" / "control.sock")) as stream:
+                one = Stage(stage.service, stream, stage.list_file)
+                added = await one.ask("dispatcher.add", group=1, address=uri, attrs="weight=5", save=save, report=True)
+                assert added["done"] is True, added
+
+        async with trio.open_nursery() as nursery:
+            for uri in uris:
+                nursery.start_soon(add, uri)
+        found = {each.entry.uri for each in stage.service.snapshot.destinations}
+        assert found == {ONE, OTHER, *uris}
+
+
+async def test_a_name_without_an_address_can_be_taken_out_again(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ask("dispatcher.add", 1, "sip:nobody.invalid")
+        assert "already" in (await stage.ask("dispatcher.add", 1, "sip:nobody.invalid"))["what"]
+        assert (
+            await stage.ask("dispatcher.remove", 1, "sip:nobody.invalid:5060") == "Ok. Dispatcher destination removed."
+        )
+        report = await stage.ask("dispatcher.reload", dry_run=True)
+        assert report["removed"] == []
+
+
+@pytest.mark.parametrize("name", [ONE, "sip:127.0.0.67:5062;transport=UDP", "127.0.0.67:5062", "one"])
+async def test_a_history_is_found_by_any_name(tmp_path: Path, name: str) -> None:
+    async with staged(tmp_path) as stage:
+        assert await stage.ask("dispatcher.history", name, 1) == {"events": []}
+        await stage.ask("dispatcher.drain", destination=ONE, set=1)
+        await stage.ask("dispatcher.drain", destination=ONE, set=2)
+        (drained,) = (await stage.ask("dispatcher.history", name, 1))["events"]
+        assert drained["after"] == "draining"
+        assert (await stage.ask("dispatcher.history", "sip:nobody", 1))["what"] == "no destination is called sip:nobody"
+        await stage.ask("dispatcher.remove", 1, ONE)
+        assert [each["after"] for each in (await stage.ask("dispatcher.history", ONE, 1))["events"]] == [
+            "draining",
+            "removed",
+        ]
 
 
 async def test_it_explains_and_tells_slots(tmp_path: Path) -> None:
@@ -210,10 +381,3 @@ async def test_a_control_socket_that_was_asked_for_must_be_had_the_usual_one_nee
             await nursery.start(proxy.serve, configuration(tmp_path, Control()))
             nursery.cancel_scope.cancel()
     assert any(entry["event"] == "there is no control socket" for entry in logged)
-
-
-def test_lines_are_put_in_and_taken_out_as_the_others_end() -> None:
-    assert with_line(b"1 sip:a\r\n", " 1 sip:b ") == b"1 sip:a\r\n1 sip:b\r\n"
-    assert with_line(b"1 sip:a", "1 sip:b") == b"1 sip:a\n1 sip:b\n"
-    assert with_line(b"", "1 sip:b") == b"1 sip:b\n"
-    assert without_lines(b"# a\n1 sip:a\n# b\n1 sip:b\n", {2}) == b"# a\n# b\n1 sip:b\n"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import pytest
@@ -16,29 +17,22 @@ from dispatcher.recent import LIFETIME
 from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
 from dispatcher.selection import FULL_SHARE
-from dispatcher.slots import TABLE_SIZE
 from dispatcher.snapshot import Policy, Snapshot
-from health.board import NEW_WORK, Board, Change, Word
+from health.board import NEW_WORK, Board, Change, Verdict, Word
 from health.monitor import HOLD_S
+from health.verdict import Trend
 from sipdispatch import statefile
 from sipdispatch.config import Health, Proxy
 from sipdispatch.errors import CommandError
-from sipdispatch.upkeep import LOOK_S, PUBLISH_S, Audience, Upkeep, read_list
+from sipdispatch.listread import read_list
+from sipdispatch.upkeep import LOOK_S, PUBLISH_S, Audience, Upkeep
 from tests.dispatcher.world import KEY
 
 VIP = Listener("udp", ("192.0.2.1", 5060))
 TWO = "1 sip:192.0.2.11 0 0\n1 sip:192.0.2.12 0 0\n"
 
 
-@pytest.fixture(autouse=True)
-def without_slot_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building a table takes a third of a second; choices without one are as sound."""
-
-    async def empty(_groups: object) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return b"\xff" * TABLE_SIZE
-
-    monkeypatch.setattr("dispatcher.slotbuild.build_apart", empty)
+pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
 
 @attrs.define
@@ -64,6 +58,12 @@ class Kept:
             for place, code in enumerate(codes)
             if code & NEW_WORK
         ]
+
+    async def until_last(self, host: str) -> None:
+        """Wait until this is the address of the last destination; the name service takes time of its own."""
+        with trio.fail_after(100_000):
+            while self.snapshot.destinations[-1].address[0] != host:  # noqa: ASYNC110 - it has no event
+                await trio.sleep(1)
 
 
 @asynccontextmanager
@@ -181,6 +181,25 @@ async def test_a_refusing_destination_is_avoided_and_without_probes_tried_again_
             ("info", "sip:192.0.2.11"),
         ]
         assert "ICMP" in logged[0]["cause"]
+
+
+@pytest.mark.parametrize("text", [TWO, "".join(reversed(TWO.splitlines(keepends=True)))])
+async def test_words_and_verdicts_still_arrive_after_a_reload_that_changed_none(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, text: str
+) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.nursery.start_soon(kept.upkeep.follow_board)
+        await trio.sleep(2 * PUBLISH_S)
+        assert await kept.change(text)
+        await trio.sleep(2 * PUBLISH_S)
+        number = next(
+            number
+            for number, destination in zip(kept.snapshot.numbers, kept.snapshot.destinations, strict=True)
+            if destination.entry.uri == "sip:192.0.2.11"
+        )
+        kept.upkeep.vitals.set_word(number, Word.DRAINING, "asked to")
+        await trio.sleep(2 * PUBLISH_S)
+        assert kept.takers() == ["sip:192.0.2.12"]
 
 
 async def test_many_refusals_make_one_snapshot(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
@@ -359,8 +378,111 @@ async def test_reloads_at_the_same_time_come_one_after_the_other(tmp_path: Path)
 
 
 async def test_a_set_larger_than_a_slot_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipdispatch.upkeep.MOST_DESTINATIONS", 2)
+    monkeypatch.setattr("sipdispatch.listread.MOST_DESTINATIONS", 2)
     async with keeping(tmp_path) as kept:
         with structlog.testing.capture_logs() as logged:
             assert not await kept.change(TWO + "1 sip:192.0.2.14 0 0\n")
         assert "set 1 has 3 destinations; 2 is the most" in logged[0]["event"]
+
+
+async def test_a_word_waits_for_a_name_that_the_dns_tells_late(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    hosts, text = tmp_path / "hosts", TWO + "1 sip:late.example 0 0\n"
+    async with keeping(tmp_path) as first:
+        hosts.write_text("192.0.2.14 late.example\n")
+        await first.change(text)
+        first.upkeep.vitals.set_word(first.snapshot.numbers[2], Word.DISABLED, "operator: disable")
+        left = tuple(first.upkeep.kept())
+    async with keeping(tmp_path, text, left=left) as second:
+        assert len(second.snapshot.destinations) == 2
+        assert tuple(second.upkeep.kept()) == left, "or the next start would not know it"
+        hosts.write_text("192.0.2.14 late.example\n")
+        await second.until_last("192.0.2.14")
+        assert second.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"]
+        assert tuple(second.upkeep.kept()) == left
+        hosts.write_text("192.0.2.15 late.example\n")
+        await second.until_last("192.0.2.15")
+        assert second.takers() == ["sip:192.0.2.11", "sip:192.0.2.12", "sip:late.example"], "another server"
+        hosts.write_text("192.0.2.14 late.example\n")
+        await second.until_last("192.0.2.14")
+        assert second.takers() == ["sip:192.0.2.11", "sip:192.0.2.12"], "it was gone for a while"
+        await second.change(TWO)
+        assert tuple(second.upkeep.kept()) == ()
+
+
+@pytest.mark.parametrize(("start", "flags"), [("down", 0), ("up", 1)])
+async def test_who_was_up_need_not_prove_it_again_after_a_restart(
+    tmp_path: Path, start: Literal["up", "down"], flags: int
+) -> None:
+    text, health = f"1 sip:192.0.2.11 {flags} 0\n1 sip:192.0.2.12 {flags} 0\n", Health(start=start)
+    async with keeping(tmp_path, text, health=health) as first:
+        assert first.takers() == []
+        number = first.snapshot.numbers[0]
+        first.upkeep.vitals._monitor._watched[number].trend = Trend(Verdict.UP)  # as after `rise` good probes
+        left = statefile.from_text(statefile.to_text(first.upkeep.kept()))
+    async with keeping(tmp_path, text, health=health, left=left) as second:
+        assert second.takers() == ["sip:192.0.2.11"]
+
+
+async def test_the_usual_is_not_worth_remembering(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as kept:
+        assert tuple(kept.upkeep.kept()) == ()
+
+
+async def test_who_stops_before_the_first_snapshot_forgets_nothing(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as first:
+        first.upkeep.vitals.set_word(first.snapshot.numbers[1], Word.DRAINING, "operator: drain")
+        left = tuple(first.upkeep.kept())
+    path = tmp_path / "dispatcher.list"
+    settings = Proxy(listen=(VIP,), list_path=path, secret_file=tmp_path / "secret", state_dir=tmp_path)
+    policy = Policy(algorithm=parse_algorithm("weight"))
+    upkeep = Upkeep(settings, policy, (KEY,), [VIP], ListNames(Resolver()), kept=left)
+    assert tuple(upkeep.kept()) == left
+
+
+async def test_who_is_taken_out_gets_no_new_work_on_the_way(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("health.service.CHUNK", 1)
+    dead = "".join(f"1 sip:192.0.2.{last} 0 0\n" for last in range(21, 41))
+    async with keeping(tmp_path, TWO + dead) as kept:
+        kept.nursery.start_soon(kept.upkeep.follow_board)
+        for number in kept.snapshot.numbers[2:]:
+            kept.upkeep.vitals.set_word(number, Word.DISABLED, "operator: disable")
+        await trio.sleep(2 * PUBLISH_S)
+        expected = kept.takers()
+        seen: set[tuple[str, ...]] = set()
+
+        async def observe() -> None:
+            while True:
+                kept.upkeep.publish()  # as when a verdict changes just then
+                seen.add(tuple(kept.takers()))
+                await trio.lowlevel.checkpoint()
+
+        kept.nursery.start_soon(observe)
+        assert await kept.change(TWO)
+        assert seen == {tuple(expected)}
+
+
+async def test_a_refused_list_does_not_come_in_force_by_the_dns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def failing(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError("no process")
+
+    hosts, text = tmp_path / "hosts", TWO + "1 sip:named.example 0 0\n"
+    async with keeping(tmp_path, text) as kept:
+        with monkeypatch.context() as broken:
+            broken.setattr("sipdispatch.upkeep.make_pool_apart", failing)
+            assert not await kept.change("1 sip:192.0.2.11 0 0\n1 sip:named.example 0 0\n")
+        hosts.write_text("192.0.2.14 named.example\n")
+        await kept.until_last("192.0.2.14")
+        assert [each.address[0] for each in kept.snapshot.destinations] == ["192.0.2.11", "192.0.2.12", "192.0.2.14"]
+
+
+async def test_no_two_destinations_of_a_list_have_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatcher.recent._hash32", lambda _text, attempt: 7 + attempt)
+    async with keeping(tmp_path, TWO + "2 sip:192.0.2.11 0 0\n") as kept:
+        assert len(set(kept.snapshot.numbers)) == 3

@@ -12,8 +12,8 @@ import attrs
 
 from sip.uri import Address
 from tests.dispatcher.oracle.calls import INITIAL, Case, invite, refused, registration
-from tests.dispatcher.oracle.differences import Asked
 from tests.dispatcher.oracle.judge import faults
+from tests.dispatcher.oracle.levelling import Asked
 from tests.dispatcher.oracle.meaning import Names, Output, Raw, Via, meaning
 from tests.dispatcher.oracle.wire import Sent, Wire
 from tests.e2e.proxy import Proxy

@@ -1,0 +1,45 @@
+"""Is nothing looked at for garbage while a list is taken over, nor what it has become?"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from sipdispatch.garbage import THRESHOLD, Garbage
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.enable()
+    gc.set_threshold(*before)
+
+
+def test_what_is_made_meanwhile_is_looked_at_neither_then_nor_later() -> None:
+    garbage = Garbage()
+    assert gc.get_threshold()[0] == THRESHOLD
+    with garbage.at_rest():
+        assert not gc.isenabled()
+        made = [[number] for number in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= len(made)
+    assert not any(each is made for each in gc.get_objects())
+
+
+def test_the_looking_begins_again_when_the_last_has_finished() -> None:
+    garbage = Garbage()
+    with garbage.at_rest():
+        with garbage.at_rest():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_failure_ends_the_rest_too() -> None:
+    with pytest.raises(ZeroDivisionError), Garbage().at_rest():
+        raise ZeroDivisionError
+    assert gc.isenabled()
