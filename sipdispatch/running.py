@@ -36,6 +36,7 @@ from sipdispatch.facts import (
 )
 from sipdispatch.happening import Happening
 from sipdispatch.rates import Rates
+from sipdispatch.servicemanager import tell
 from sipdispatch.upkeep import Upkeep
 from sipdispatch.version import packet_path, version_number
 
@@ -102,8 +103,12 @@ class Running:
         self.chronicle.record("proxy", "", "stopped", "asked to", time.time())
 
     async def look(self) -> None:
-        """Look at the counters now and then, for their rates; never returns."""
+        """Look at the counters now and then, for their rates, and tell systemd how it is; never returns."""
+        told = ""
         while True:
+            if (text := self.state_text()) != told:
+                told = text
+                tell(f"STATUS={text}")
             counters = self._counters
             messages = Counter(counters.requests)
             for (number, _), count in counters.replies.items():
@@ -112,6 +117,12 @@ class Running:
             self._messages.look(messages, now)
             self._calls.look(self._begun(), now)
             await trio.sleep(LOOK_S)
+
+    def state_text(self) -> str:
+        """How it is, in a few words."""
+        snapshot = None if self._upkeep is None else self._upkeep.snapshot
+        codes = [] if snapshot is None else [code for each in snapshot.liveness.values() for code in each]
+        return f"{sum(1 for code in codes if code & NEW_WORK)} of {len(codes)} destinations take new work"
 
     def _begun(self) -> dict[int, int]:
         """The calls of each destination since the start; those whose time is over are let go on the way."""
