@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test coverage peers lint format bench bench-pause fuzz docs clean distclean
+.PHONY: help demo test coverage peers lint format bench bench-pause bench-failover fuzz docs clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(VENV)/.run ## forwarding side by side with the null forwarder and Kamai
 
 bench-pause: $(VENV)/.run ## the longest time that reading a list of 2,000 destinations again stops the forwarding
 	@$(BIN)/python -m bench.pause $(ARGS)
+
+bench-failover: $(VENV)/.dev peers ## how long the address is gone when a node or its agent fails, beside keepalived (root)
+	@$(BIN)/python -m bench.failover $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
 	@$(BIN)/python fuzz/run.py $(ARGS)
