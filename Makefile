@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage fuzz docs clean distclean
+.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage bench-failover fuzz docs clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-pause: $(VENV)/.run ## the longest time that reading the list again stops 
 
 bench-outage: $(VENV)/.dev peers ## what becomes of calls when one of two Asterisks freezes or dies (root, 25 minutes)
 	@$(BIN)/python -m bench.outage $(ARGS)
+
+bench-failover: $(VENV)/.dev peers ## how long the address is gone when a node or its agent fails, beside keepalived (root)
+	@$(BIN)/python -m bench.failover $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
 	@$(BIN)/python fuzz/run.py $(ARGS)

@@ -33,7 +33,7 @@ from dispatcher.watch import signature, watch
 from dispatcher.wildcard import expand_wildcard
 from health.board import Change
 from health.sending import SendOutcome
-from sipdispatch import logs, secret, statefile
+from sipdispatch import logs, secret, servicemanager, statefile
 from sipdispatch.config import Config, Control, Proxy, Sections
 from sipdispatch.control_methods import METHODS
 from sipdispatch.control_path import default_control_path
@@ -122,6 +122,7 @@ async def serve(
             running.started()
             await _serve_http(config.sections, running, nursery)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
+            nursery.start_soon(servicemanager.keep_alive)
             _say_started(listeners, len(service.snapshot.destinations), secrets[0])
             task_status.started(service)
             await service.serve()
@@ -295,6 +296,7 @@ async def _obey_signals(changes: _Changes, *, task_status: trio.TaskStatus[None]
             service = changes.upkeep.service
             if number != signal.SIGHUP:
                 log.info("stopping", signal=signal.Signals(number).name)
+                servicemanager.tell("STOPPING=1")
                 if service is None:
                     changes.nursery.cancel_scope.cancel()
                 else:
@@ -359,6 +361,7 @@ def _say_started(listeners: Sequence[OpenListener], destinations: int, first_sec
         destinations=destinations,
         secret=secret.fingerprint(first_secret),
     )
+    servicemanager.tell("READY=1")
 
 
 def fault_of(problem: Problem) -> Fault:

@@ -39,6 +39,7 @@ from sipdispatch.facts import (
 from sipdispatch.happening import Happening
 from sipdispatch.operations import OperationError
 from sipdispatch.rates import Rates
+from sipdispatch.servicemanager import tell
 from sipdispatch.upkeep import Upkeep
 from sipdispatch.version import packet_path, version_number
 
@@ -105,8 +106,12 @@ class Running:
         self.chronicle.record("proxy", "", "stopped", "asked to", time.time())
 
     async def look(self) -> None:
-        """Look at the counters now and then, for their rates; never returns."""
+        """Look at the counters now and then, for their rates, and tell systemd how it is; never returns."""
+        told = ""
         while True:
+            if (text := self.state_text()) != told:
+                told = text
+                tell(f"STATUS={text}")
             now = trio.current_time()
             self._messages.look(await in_slices(_messages_of(self._counters)), now)
             if self._service is not None:
@@ -114,6 +119,12 @@ class Running:
                 await in_slices(calls.expire_all(now))  # while no message comes, nobody else lets them go
                 self._calls.look(calls.begun_by_number(), now)
             await trio.sleep(LOOK_S)
+
+    def state_text(self) -> str:
+        """How it is, in a few words."""
+        snapshot = None if self._upkeep is None else self._upkeep.snapshot
+        codes = [] if snapshot is None else [code for each in snapshot.liveness.values() for code in each]
+        return f"{sum(1 for code in codes if code & NEW_WORK)} of {len(codes)} destinations take new work"
 
     # What happens
 

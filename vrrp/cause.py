@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
+
+import attrs
 
 from vrrp.event import (
     AddressesLost,
@@ -14,6 +17,7 @@ from vrrp.event import (
     Stopped,
     TimerFired,
 )
+from vrrp.parameters import RELEASE
 from vrrp.state import Active, Backup, Fault, Initialize, State
 
 NAMES = {Initialize: "initialize", Backup: "backup", Active: "active", Fault: "fault"}
@@ -25,16 +29,24 @@ def name_of(state: State) -> str:
     return NAMES[type(state.role)]
 
 
-def cause_of(before: State, event: Event, after: State, *, late: float, last_heard: str) -> str:
+@attrs.frozen(kw_only=True)
+class LastHeard:
+    """The last advert that counted: whose, of which priority, when.  Without a source there was none."""
+
+    source: str = ""
+    priority: int = 0
+    at: float = -math.inf
+
+
+def cause_of(before: State, event: Event, after: State, *, now: float, late: float, last: LastHeard) -> str:
     """The reason of a transition.
 
-    `late`: seconds by which the machine's timer was overdue; `last_heard`: whose adverts this node obeyed last, empty
-    if nobody's.
+    `late`: seconds by which the machine's timer was overdue; `last`: before this event.
     """
     if isinstance(after.role, Fault):
         return after.role.reason
     if isinstance(before.role, Active) and isinstance(after.role, Backup) and not _lost(event, before):
-        if isinstance(event, FitnessChanged):
+        if isinstance(event, FitnessChanged) and after.fitness.cause:
             return after.fitness.cause
         return f"this process did not run for {late:.2f} s: it competes anew"
     match event:
@@ -43,16 +55,28 @@ def cause_of(before: State, event: Event, after: State, *, late: float, last_hea
         case Stopped():
             return "stopped"
         case TimerFired():
-            if isinstance(before.role, Initialize):
-                return "started, though some tracks have not spoken yet"
-            if isinstance(before.role, Fault):
-                return f"tries again after: {before.role.reason}"
-            return f"no advert from {last_heard} any more" if last_heard else "nobody else has the address"
+            return _cause_of_timer(before, now, last)
         case AdvertReceived(priority=theirs, source=source):
             return f"{source} advertises {theirs}, this node {before.fitness.priority}"
         case AddressesLost() | MoveFailed():
             return "the addresses cannot be held here"
     assert_never(event)
+
+
+def _cause_of_timer(before: State, now: float, last: LastHeard) -> str:
+    match before.role:
+        case Initialize():
+            return "started, though some tracks have not spoken yet"
+        case Fault(reason=reason):
+            return f"tries again after: {reason}"
+        case Backup(interval=interval) if last.source:
+            if last.priority == RELEASE:
+                return f"{last.source} has given the address up"
+            if now - last.at <= 2 * interval:
+                return f"{last.source} advertises {last.priority}, this node {before.fitness.priority}"
+            return f"no advert from {last.source} any more"
+        case _:
+            return "nobody else has the address"
 
 
 def _lost(event: Event, before: State) -> bool:

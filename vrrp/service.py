@@ -19,7 +19,7 @@ import structlog
 import trio
 
 from vrrp.action import Action, AddAddresses, AnnounceAddresses, RemoveAddresses, SendAdvert
-from vrrp.cause import KEEPALIVED_NAMES, cause_of, name_of
+from vrrp.cause import KEEPALIVED_NAMES, LastHeard, cause_of, name_of
 from vrrp.datagram import Datagram
 from vrrp.event import (
     AddressesLost,
@@ -37,7 +37,7 @@ from vrrp.mover import Mover
 from vrrp.parameters import RELEASE, Preempt, active_down
 from vrrp.refusal import Refusal
 from vrrp.router import Router, Voice
-from vrrp.state import Active, Backup, State
+from vrrp.state import Active, Backup, Fault, State
 from vrrp.status import Status, TrackStatus
 from vrrp.tracking import Tracking
 
@@ -109,7 +109,7 @@ class Agent:
         self._since = wall()
         self._cause = "not started"
         self._started = wall()
-        self._obeyed = ""
+        self._last_heard = LastHeard()
         self._events: deque[Event] = deque()
         self._stepping = False
         self._moved = trio.Event()
@@ -162,8 +162,7 @@ class Agent:
     def _fire(self, due: float | None) -> None:
         """Let what is due happen, after all that was heard."""
         now = self._clock()
-        if due is not None:
-            self.ledger.note_lateness(max(0.0, now - due), self._wall())
+        self.ledger.note_lateness(0.0 if due is None else max(0.0, now - due), self._wall())
         self._consider()
         at = next_timer(self._state)
         if at is not None and now >= at:
@@ -251,10 +250,11 @@ class Agent:
             self._carry_out(action)
         self._count(event)
         if type(before.role) is not type(self._state.role):
-            late = 0.0 if due is None else max(0.0, now - due)
-            self._note_transition(before, event, late)
-        if isinstance(event, AdvertReceived) and isinstance(self._state.role, Backup):
-            self._obeyed = event.source
+            self._note_transition(before, event, now=now, late=0.0 if due is None else max(0.0, now - due))
+        elif isinstance(self._state.role, Fault):
+            self._cause = self._state.role.reason
+        if isinstance(event, AdvertReceived):
+            self._last_heard = LastHeard(source=event.source, priority=event.priority, at=now)
 
     def _carry_out(self, action: Action) -> None:
         match action:
@@ -300,22 +300,22 @@ class Agent:
             case _:
                 pass
 
-    def _note_transition(self, before: State, event: Event, late: float) -> None:
-        cause = cause_of(before, event, self._state, late=late, last_heard=self._obeyed)
-        was, now = name_of(before), name_of(self._state)
+    def _note_transition(self, before: State, event: Event, *, now: float, late: float) -> None:
+        cause = cause_of(before, event, self._state, now=now, late=late, last=self._last_heard)
+        was, role = name_of(before), name_of(self._state)
         down = active_down(self._router.parameters.version, before.fitness.priority, self._router.parameters.interval)
-        if isinstance(before.role, Active) and late > down:
+        if isinstance(before.role, Active) and isinstance(self._state.role, Backup) and late > down:
             self.ledger.step_downs += 1
         self._since, self._cause = self._wall(), cause
-        self.ledger.transitions[now] += 1
+        self.ledger.transitions[role] += 1
         transition = Transition(
-            before=was, after=now, cause=cause, priority=self._state.fitness.priority, at=self._since
+            before=was, after=role, cause=cause, priority=self._state.fitness.priority, at=self._since
         )
         log.info(
             "the role has changed",
             before=was,
-            after=now,
-            keepalived=KEEPALIVED_NAMES[now],
+            after=role,
+            keepalived=KEEPALIVED_NAMES[role],
             cause=cause,
             priority=transition.priority,
         )

@@ -81,14 +81,16 @@ class Namespace:
         """Add rules to the host's firewall, in nft's own language."""
         self.run(str(require("nft")), ruleset)
 
-    def open_socket(self, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    def open_socket(
+        self, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET, protocol: int = 0
+    ) -> socket.socket:
         """A socket that lives inside, in the hands of this process: it sends and hears as the host does."""
         made: list[socket.socket | OSError] = []
 
         def enter() -> None:
             try:
                 _enter(self.name)
-                made.append(socket.socket(family, kind))
+                made.append(socket.socket(family, kind, protocol))
             except OSError as error:
                 made.append(error)
 

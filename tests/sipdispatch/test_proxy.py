@@ -1,5 +1,6 @@
 """The proxy as a task: what it opens, what it follows, how it ends."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -197,3 +198,27 @@ def test_the_last_line_of_the_log_says_what_became_of_everything() -> None:
         "dropped": {"keepalive": 1},
         "unsent": {"refused": 1},
     }
+
+
+async def test_systemd_is_told_of_the_start_of_the_state_and_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+        told: list[str] = []
+
+        def heard(line: str) -> bool:
+            with contextlib.suppress(BlockingIOError):
+                told.append(manager.recv(1000).decode())
+            return line in told
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(proxy.serve, configuration(tmp_path))
+            for line in ("READY=1", "STATUS=1 of 1 destinations take new work", "WATCHDOG=1"):
+                await until(lambda line=line: heard(line))  # type: ignore[misc]
+            assert "STOPPING=1" not in told
+            os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: heard("STOPPING=1"))
