@@ -12,7 +12,7 @@ from sipdispatch.config import VrrpConfig
 from sipdispatch.control_path import default_agent_path, path_beside_agent
 from sipdispatch.errors import CommandError
 from sipdispatch.vrrp_settings import Vrrp
-from sipdispatch.vrrp_tracks import tracks_of
+from sipdispatch.vrrp_tracks import link_name, tracks_of
 from vrrp.lastingwire import Way
 from vrrp.packet import PASSWORD_BYTES
 from vrrp.parameters import Parameters
@@ -111,12 +111,12 @@ def way_of(vrrp: Vrrp) -> Way:
 
 def link_track(vrrp: Vrrp) -> Track:
     """Whether adverts can be exchanged at all: without, the node cannot own the address."""
-    return Track(name=f"interface {vrrp.interface}", fault=True)
+    return Track(name=link_name(vrrp.interface), fault=True)
 
 
 def all_tracks(vrrp: Vrrp) -> tuple[Track, ...]:
-    """That of the link, and those of the section [vrrp.track]."""
-    return (link_track(vrrp), *tracks_of(vrrp.track))
+    """That of the link, and all others."""
+    return (link_track(vrrp), *tracks_of(vrrp))
 
 
 def proxy_socket(config: VrrpConfig, environ: Mapping[str, str], uid: int) -> Path:

@@ -35,6 +35,7 @@ from sipdispatch.vrrp_load import load_agent
 from sipdispatch.vrrp_methods import METHODS
 from sipdispatch.vrrp_running import RunningAgent
 from sipdispatch.vrrp_settings import VrrpControl
+from sipdispatch.vrrp_track_command import require_safe
 from sipdispatch.vrrp_tracks import run_tracks
 from vrrp import realtime
 from vrrp.kernelmover import KernelMover
@@ -59,6 +60,7 @@ async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent
     if vrrp.mover.driver != "kernel":
         raise CommandError("this version moves addresses by the kernel only", "vrrp.mover.driver", "leave driver out")
     secrets = read_secrets(vrrp)
+    require_safe(vrrp.track.commands)
     require_privileges()
     for warning in config.warnings:
         if warning.key.startswith("vrrp"):
@@ -138,7 +140,7 @@ class _Plant:
         while True:
             with trio.CancelScope() as self._tracks_scope:
                 path = proxy_socket(self.config, os.environ, os.geteuid())
-                await run_tracks(self.config.vrrp.track, self.agent.report, proxy_socket=path)
+                await run_tracks(self.config.vrrp, self.agent.report, proxy_socket=path)
 
     async def reload(self) -> None:
         """Read the configuration again; what is in force stays if anything is wrong with the new one."""
@@ -153,6 +155,7 @@ class _Plant:
             return
         try:
             secrets = read_secrets(loaded.vrrp)
+            require_safe(loaded.vrrp.track.commands)
         except CommandError as error:
             for fault in error.faults:
                 log.error("the changed configuration is wrong; what is in force stays", reason=str(fault))  # noqa: TRY400
@@ -176,7 +179,7 @@ class _Plant:
         if before.addresses != after.addresses:
             self.mover.change(after.addresses)
         self.agent.change(router_of(after, self.wire.source, secrets))
-        if before.track != after.track and self._tracks_scope is not None:
+        if (before.track, before.addresses) != (after.track, after.addresses) and self._tracks_scope is not None:
             self._tracks_scope.cancel()
         log.info("the configuration was read again", changed=changed or "nothing")
 
