@@ -106,6 +106,9 @@ def keepalived(seat: Seat, pair: Pair, *, tracking: bool) -> Keepalived:
         source=seat.address if pair.unicast else None,
         more=more,
     )
+    for left_behind in seat.directory.glob("*.pid"):
+        # By one that was killed; it would wait for that to be gone, and end.
+        left_behind.unlink()
     return Keepalived(script + instance.configuration(), namespace=seat.host, directory=seat.directory)
 
 

@@ -109,16 +109,18 @@ def cut_loser_first(scene: Scene, _share: float) -> Moments:
     return _cut(scene, "B")
 
 
-def failback(scene: Scene, share: float) -> Moments:
-    """The agent of the better node is started again."""
+def failback(scene: Scene, _share: float) -> Moments:
+    """The agent of the better node is there again.
+
+    Counted from when it listens: how long a program needs to start is not what is asked.
+    """
     scene.ask_to_end("A")
     scene.until_owner("B")
     scene.programs["A"].wait(STARTING_S)
-    scene.watch.hear("B", 2 * scene.pair.interval + 1.0)
-    time.sleep(share * scene.pair.interval)
-    at = time.monotonic()
     scene.start("A")
-    deadline = time.monotonic() + STARTING_S
+    scene.until_listening("A")
+    at = time.monotonic()
+    deadline = at + STARTING_S
     while scene.watch.answering() != "A" and time.monotonic() < deadline:
         time.sleep(0.005)
     return Moments(fault_at=at, until=_settle(scene), heir="A")

@@ -28,6 +28,8 @@ ADDRESSES: Final = {"A": "192.0.2.11", "B": "192.0.2.12"}
 CLIENT: Final = "192.0.2.9"
 STARTING_S: Final = 20.0
 """An agent on a busy machine needs so long at most until it takes part."""
+_RAW_SOCKET: Final = f":{PROTOCOL:04X} "
+"""How /proc/net/raw shows it, in the host of the process whose folder it is read from."""
 READY_S: Final = 0.5
 """From its open socket to all the rest."""
 
@@ -116,6 +118,8 @@ class Scene:
 
     def start(self, node: str) -> None:
         """Start the agent of a node; again, if it has ended."""
+        if node in self.programs:
+            self.programs[node].stop()
         service = self.services[node]
         seat = Seat(
             host=self.hosts[node],
@@ -185,12 +189,8 @@ class Scene:
 
     def until_listening(self, node: str) -> None:
         """Wait until an agent hears adverts."""
-        listening = f":{PROTOCOL:04X} "
-
-        def hears() -> bool:
-            return listening in self.hosts[node].run("cat", "/proc/net/raw")
-
-        self.until(hears, f"{node} listens", seconds=STARTING_S)
+        heard = Path(f"/proc/{self.programs[node].pid}/net/raw")
+        self.until(lambda: _RAW_SOCKET in heard.read_text(), f"{node} listens", seconds=STARTING_S)
 
     def strike_at(self, share: float) -> None:
         """Wait until A's last advert is so much of an interval ago."""
