@@ -20,9 +20,10 @@ from sipdispatch.vrrp_track import Say, first_line
 
 FIRST_PAUSE_S: Final = 0.001
 MOST_PAUSE_S: Final = 0.5
-"""Between two tries to connect: twice as long each time.
+"""Between two tries to connect: none, then twice as long each time.
 
-A process that dies may close its connections a moment before its listening socket, so the first are short.
+A process that dies may close its connections a moment before its listening socket: the next try is let in, and closed
+when that goes too.
 """
 ANSWER_S: Final = 1.0
 """For a proxy that has let the agent in to say so."""
@@ -34,7 +35,7 @@ _DENIED: Final = (errno.EACCES, errno.EPERM)
 
 async def attend_proxy(path: Path, say: Say) -> None:
     """Stay connected until cancelled, and tell each time that changes."""
-    seen, pause = False, FIRST_PAUSE_S
+    seen, pause = False, 0.0
     while True:
         try:
             connected = _connect(path)
@@ -46,10 +47,10 @@ async def attend_proxy(path: Path, say: Say) -> None:
                 await attendance.run()
             seen = seen or attendance.answered
             if attendance.admitted:
-                pause = FIRST_PAUSE_S
+                pause = 0.0
                 continue
         await trio.sleep(pause)
-        pause = min(pause * 2, MOST_PAUSE_S)
+        pause = min(max(pause * 2, FIRST_PAUSE_S), MOST_PAUSE_S)
 
 
 def _connect(path: Path) -> trio.socket.SocketType:
