@@ -95,7 +95,7 @@ class KernelMover:
         """The socket of an interface; a new one when it was deleted and made again, or has another hardware address."""
         facts, known = link.facts_of(interface), self._frames.get(interface)
         if known is not None:
-            if facts.hardware == self._hardware[interface] and known.index == link.index_of(interface):
+            if facts.exists and (facts.hardware, link.index_of(interface)) == (self._hardware[interface], known.index):
                 return known
             self._forget(interface)
         if len(facts.hardware) != 6:

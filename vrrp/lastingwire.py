@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
@@ -132,7 +131,7 @@ class LastingWire:
         return facts.running, facts.detail
 
     def _open(self, source: str) -> None:
-        way, index = self._way, socket.if_nametoindex(self._way.interface)
+        way, index = self._way, link.index_of(self._way.interface)
         if self._socket is not None and (index, source) == (self._index, self._source):
             return
         self.close()

@@ -77,11 +77,11 @@ def facts_of(interface: str) -> InterfaceFacts:
 
 
 def index_of(interface: str) -> int:
-    """Its number, which another interface of the same name does not have; 0 when there is none."""
+    """Its number, which another interface of the same name does not have; OSError (ENODEV) when there is none."""
     try:
         return socket.if_nametoindex(interface)
-    except OSError:
-        return 0
+    except OSError:  # has no errno before Python 3.14
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
 
 def _is_running(interface: str) -> bool:
@@ -120,7 +120,7 @@ class AdvertSocket:
         group = GROUP_IPV6 if self._is_ipv6 else GROUP_IPV4
         self._source = source
         self._destinations = (*((group,) if multicast else ()), *peers)
-        self._index = socket.if_nametoindex(interface)
+        self._index = index_of(interface)
         family = socket.AF_INET6 if self._is_ipv6 else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
         try:
@@ -228,7 +228,7 @@ class FrameSocket:
     """
 
     def __init__(self, interface: str) -> None:
-        self.index = socket.if_nametoindex(interface)
+        self.index = index_of(interface)
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ARP))
         try:
@@ -286,7 +286,7 @@ class Addresses:
                 raise
 
     def _ask(self, command: str, address: VirtualAddress, **more: int) -> None:
-        index = socket.if_nametoindex(address.interface)
+        index = index_of(address.interface)
         try:
             self._route.addr(command, index=index, address=address.address, prefixlen=address.prefix, **more)
         except NetlinkError as error:

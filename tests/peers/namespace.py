@@ -13,16 +13,18 @@ import os
 import signal
 import socket
 import subprocess
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from tests.peers.need import missing, require, require_root
 
 PREFIX = "sipdispatch"
 FOLDER = Path("/run/netns")
 CLONE_NEWNET = 0x40000000  # linux/sched.h
+
+T = TypeVar("T")
 
 _numbers = itertools.count(1)
 
@@ -85,22 +87,12 @@ class Namespace:
         self, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET, protocol: int = 0
     ) -> socket.socket:
         """A socket that lives inside, in the hands of this process: it sends and hears as the host does."""
-        made: list[socket.socket | OSError] = []
+        return self.inside(lambda: socket.socket(family, kind, protocol))
 
-        def enter() -> None:
-            try:
-                _enter(self.name)
-                made.append(socket.socket(family, kind, protocol))
-            except OSError as error:
-                made.append(error)
-
-        # The namespace is the thread's own and a socket keeps the one it was made in.
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        if isinstance(made[0], OSError):
-            raise made[0]
-        return made[0]
+    def inside(self, act: Callable[[], T]) -> T:
+        """What `act` returns, or raises, in a thread that has moved in; sockets that it makes stay inside."""
+        with ThreadPoolExecutor(1, initializer=_enter, initargs=(self.name,)) as thread:
+            return thread.submit(act).result()
 
     def udp(self, host: str, port: int = 0) -> socket.socket:
         """A UDP socket bound inside, with a timeout of five seconds."""
