@@ -1,0 +1,255 @@
+"""Does the kernel's mover set, prolong, announce and watch over addresses, whatever others do to them?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from tests.peers.namespace import Namespace, Network
+from vrrp import kernelmover, link
+from vrrp.address import VirtualAddress
+from vrrp.event import AddressesLost, MoveFailed
+from vrrp.frames import announcements, read_claim
+from vrrp.kernelmover import KernelMover
+
+A, B, VIP, SECOND, VIP6 = "192.0.2.11", "192.0.2.12", "192.0.2.100", "192.0.2.101", "2001:db8::64"
+PATIENCE_SECONDS = 10.0
+
+
+@attrs.frozen
+class Pair:
+    a: Namespace
+    b: Namespace
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with Network() as network:
+        a, b = network.host("a"), network.host("b")
+        network.wire(a, f"{A}/24", b, f"{B}/24")
+        yield Pair(a, b)
+
+
+@attrs.define
+class Case:
+    """A mover that runs, and what it has told."""
+
+    mover: KernelMover
+    reported: list[AddressesLost | MoveFailed] = attrs.field(factory=list)
+    claims: list[tuple[str, str]] = attrs.field(factory=list)
+    new: trio.Event = attrs.field(factory=trio.Event)
+
+    def report(self, event: AddressesLost | MoveFailed) -> None:
+        self.reported.append(event)
+        self.new.set()
+
+    async def until(self, event: AddressesLost | MoveFailed) -> None:
+        with trio.fail_after(PATIENCE_SECONDS):
+            while self.reported[-1:] != [event]:
+                self.new = trio.Event()
+                await self.new.wait()
+
+
+def during(host: Namespace, addresses: tuple[str, ...], script: Callable[[Case], Awaitable[None]]) -> None:
+    """Run a mover and a script beside it, in a thread of the host."""
+
+    async def main() -> None:
+        claims: list[tuple[str, str]] = []
+        mover = KernelMover(
+            [VirtualAddress.of(each, "eth0") for each in addresses],
+            claimed=lambda address, hardware: claims.append((address, hardware)),
+            clock=time.monotonic,
+        )
+        case = Case(mover, claims=claims)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mover.run, case.report)
+            await trio.testing.wait_all_tasks_blocked()
+            await script(case)
+            nursery.cancel_scope.cancel()
+        await mover.settle()
+        mover.close()
+
+    host.inside(lambda: trio.run(main))
+
+
+def there(host: Namespace) -> dict[str, dict[str, Any]]:
+    """The addresses of eth0, with what the kernel says of each."""
+    (shown,) = json.loads(host.run("ip", "-json", "address", "show", "dev", "eth0"))
+    return {each["local"]: each for each in shown["addr_info"]}
+
+
+def test_addresses_are_set_prolonged_and_removed(pair: Pair) -> None:
+    async def script(case: Case) -> None:
+        for lease in (2.0, 30.0):
+            case.mover.add(lease)
+            known = there(pair.a)
+            assert {VIP, VIP6} <= set(known)
+            assert lease - 2 <= known[VIP]["valid_life_time"] <= lease
+        for _ in range(2):
+            case.mover.remove()
+            assert not {VIP, VIP6} & set(there(pair.a))
+        await trio.lowlevel.checkpoint()
+        assert case.reported == []
+
+    during(pair.a, (f"{VIP}/24", f"{VIP6}/64"), script)
+
+
+def test_an_address_that_somebody_takes_away_is_reported_at_once(pair: Pair) -> None:
+    async def script(case: Case) -> None:
+        case.mover.add(30.0)
+        pair.a.ip("address", "delete", f"{VIP}/24", "dev", "eth0")
+        began = trio.current_time()
+        await case.until(AddressesLost(by_lease=False))
+        assert trio.current_time() - began < kernelmover.AUDIT_S
+        # Reported once; set again it is there.
+        case.mover.add(30.0)
+        assert VIP in there(pair.a)
+        assert len(case.reported) == 1
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_what_was_taken_away_before_it_is_prolonged_is_reported_in_place_of_prolonging(pair: Pair) -> None:
+    async def script(case: Case) -> None:
+        case.mover.add(30.0)
+        pair.a.ip("address", "delete", f"{VIP}/24", "dev", "eth0")
+        case.mover.add(30.0)
+        assert case.reported == [AddressesLost(by_lease=False)]
+        assert VIP not in there(pair.a)
+        await trio.lowlevel.checkpoint()
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_an_address_that_its_lease_took_is_reported_as_that(pair: Pair) -> None:
+    async def script(case: Case) -> None:
+        case.mover.add(1.0)
+        await case.until(AddressesLost(by_lease=True))
+        assert VIP not in there(pair.a)
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_an_interface_that_is_deleted_and_made_again_is_used_again(pair: Pair) -> None:
+    async def script(case: Case) -> None:
+        case.mover.add(30.0)
+        case.mover.announce()
+        pair.a.ip("link", "delete", "eth0")
+        await case.until(AddressesLost(by_lease=False))
+        case.mover.add(30.0)
+        assert case.reported[-1] == MoveFailed(f"{VIP}/24 on eth0: No such device")
+        with structlog.testing.capture_logs() as logged:
+            case.mover.announce()
+        assert [(line["event"], line["reason"]) for line in logged] == [
+            ("an address cannot be announced", "there is no such interface")
+        ]
+        case.mover.remove()
+        pair.a.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", pair.b.name)
+        pair.b.bring_up("eth0", f"{B}/24")
+        pair.a.bring_up("eth0", f"{A}/24")
+        heard = pair.b.inside(lambda: link.FrameSocket("eth0"))
+        case.mover.add(30.0)
+        case.mover.announce()
+        with trio.fail_after(PATIENCE_SECONDS):
+            await heard.wait()
+        claims = {claim.address for frame in heard.receive() if (claim := read_claim(frame)) is not None}
+        assert claims == {VIP}
+        heard.close()
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_an_interface_without_ethernet_has_an_address_and_no_announcement(pair: Pair) -> None:
+    async def main() -> None:
+        mover = KernelMover([VirtualAddress.of("198.51.100.1/32", "lo")], claimed=lambda *_: None, clock=time.monotonic)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mover.run, lambda _: None)
+            await trio.testing.wait_all_tasks_blocked()
+            mover.add(30.0)
+            with structlog.testing.capture_logs() as logged:
+                mover.announce()
+            assert [line["event"] for line in logged] in (["an address cannot be announced"], [])
+            assert "198.51.100.1" in pair.a.run("ip", "address", "show", "dev", "lo")
+            nursery.cancel_scope.cancel()
+        mover.close()
+
+    pair.a.inside(lambda: trio.run(main))
+
+
+def test_whoever_says_that_an_address_is_its_own_is_told_of(pair: Pair) -> None:
+    theirs = pair.b.inside(lambda: link.facts_of("eth0")).hardware
+    speaking = pair.b.inside(lambda: link.FrameSocket("eth0"))
+
+    async def script(case: Case) -> None:
+        case.mover.add(30.0)
+        for address in ("192.0.2.77", VIP):
+            for frame in announcements(address, theirs):
+                speaking.send(frame)
+        with trio.fail_after(PATIENCE_SECONDS):
+            while not case.claims:  # noqa: ASYNC110 - a thread of its own has no event for it
+                await trio.sleep(0.01)
+        assert set(case.claims) == {(VIP, theirs.hex(":"))}
+
+    during(pair.a, (f"{VIP}/24",), script)
+    speaking._socket.close()
+
+
+def test_the_network_is_asked_who_else_has_the_address(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the other owner's kernel answers: two nodes that do not hear each other's adverts learn of each other."""
+    monkeypatch.setattr(kernelmover, "PROBE_S", 0.05)
+    pair.b.ip("address", "add", f"{VIP}/24", "dev", "eth0")
+    theirs = pair.b.inside(lambda: link.facts_of("eth0")).hardware
+
+    async def script(case: Case) -> None:
+        await trio.sleep(0.2)
+        assert case.claims == []
+        case.mover.add(30.0)
+        with trio.fail_after(PATIENCE_SECONDS):
+            while not case.claims:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        assert case.claims[0] == (VIP, theirs.hex(":"))
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_other_addresses_move_while_those_that_stay_are_not_touched(pair: Pair) -> None:
+    async def script(case: Case) -> None:
+        case.mover.change([VirtualAddress.of(f"{VIP}/24", "eth0")])
+        assert VIP not in there(pair.a)
+        case.mover.add(30.0)
+        before = there(pair.a)[VIP]
+        case.mover.change([VirtualAddress.of(each, "eth0") for each in (f"{VIP}/24", f"{SECOND}/24")])
+        await trio.testing.wait_all_tasks_blocked()
+        assert {VIP, SECOND} <= set(there(pair.a))
+        case.mover.change([VirtualAddress.of(f"{SECOND}/24", "eth0")])
+        await trio.testing.wait_all_tasks_blocked()
+        known = there(pair.a)
+        assert VIP not in known
+        assert known[SECOND]["valid_life_time"] <= before["valid_life_time"]
+        case.mover.add(30.0)
+        assert case.reported == []
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_an_address_that_stays_is_left_to_its_lease_and_said(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(case: Case) -> None:
+        def refuse(*_: Any) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        case.mover.add(30.0)
+        monkeypatch.setattr(case.mover._kernel, "remove", refuse)
+        with structlog.testing.capture_logs() as logged:
+            case.mover.remove()
+        assert [line["event"] for line in logged] == ["an address cannot be removed, its lease will end it"]
+        await trio.lowlevel.checkpoint()
+
+    during(pair.a, (f"{VIP}/24",), script)
