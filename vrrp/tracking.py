@@ -80,12 +80,15 @@ class Tracking:
         return self._released_until if now < self._released_until else None
 
     def change(self, priority: int, tracks: Iterable[Track]) -> None:
-        """The configuration has changed: a track that stays keeps its standing."""
-        before = self._standings
+        """The configuration has changed: a track that stays keeps its standing.
+
+        A new one is taken for well where all others have spoken: a question more is no reason to move the address.
+        """
+        before, assumed = self._standings, True if self._is_ready else None
         self._priority = priority
         self._standings = {}
         for track in tracks:
-            known = before.get(track.name, TrackStanding(track=track))
+            known = before.get(track.name, TrackStanding(track=track, ok=assumed))
             self._standings[track.name] = attrs.evolve(known, track=track)
 
     def report(self, name: str, *, ok: bool, detail: str, now: float) -> None:
@@ -126,9 +129,13 @@ class Tracking:
         return Fitness(
             priority=unfit(self._priority) if cause else self._priority,
             fault=fault,
-            ready=all(each.ok is not None for each in standings),
+            ready=self._is_ready,
             cause=fault or cause,
         )
+
+    @property
+    def _is_ready(self) -> bool:
+        return all(each.ok is not None for each in self._standings.values())
 
     def _cause(self, failing: list[TrackStanding], now: float) -> str:
         """Why the priority is not the full one; empty when it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_a_watched_link_lowers_the_priority_and_one_of_an_address_is_a_fault(nod
         node.until_track(f"interface {interface}", ok=True)
     node.until_state("active")
     assert node.status()["effective_priority"] < FIT
+
+
+def test_a_track_that_a_reload_adds_moves_nothing_before_it_fails(node: Node) -> None:
+    before = node.status()["transitions"]
+    config = node.folder / "sipdispatch.toml"
+    config.write_text(f'{config.read_text()}[[vrrp.track.command]]\ncommand = ["/bin/true"]\nname = "more"\n')
+    node.agent.signal(signal.SIGHUP)
+    wait_until(lambda: "command more" in {each["name"] for each in node.status()["tracks"]}, "it is there")
+    wait_until(lambda: node.track("command more")["results"] > 0, "it has been asked")
+    assert node.status()["transitions"] == before
 
 
 def test_a_command_that_others_could_change_keeps_the_agent_from_starting(tmp_path: Path) -> None:

@@ -238,13 +238,29 @@ def test_a_track_that_stays_keeps_its_standing() -> None:
     tell(of, SIP, "--", at=1.0)
     quicker = attrs.evolve(SIP, rise=1)
     of.change(200, [quicker, LINK])
-    assert [(each.track, each.ok) for each in of.standings] == [(quicker, False), (LINK, None)]
-    assert of.fitness(2.0) == Fitness(
-        priority=unfit(200), fault="interface eth1: no result yet", ready=False, cause="interface eth1: no result yet"
-    )
-    tell(of, LINK, "+", at=3.0)
+    assert [(each.track, each.ok) for each in of.standings] == [(quicker, False), (LINK, True)]
+    assert of.fitness(2.0) == Fitness(priority=unfit(200), cause="sip: said -")
     tell(of, SIP, "+", at=3.0)
     assert of.fitness(3.0 + RECOVERY_S) == Fitness(priority=200)
+
+
+def test_a_new_track_is_taken_for_well_until_it_has_failed_often_enough() -> None:
+    of = all_well(CONTROL)
+    of.change(MINE, [CONTROL, SIP])
+    assert of.fitness(1.0) == WELL
+    tell(of, SIP, "-", at=2.0)
+    assert of.fitness(2.0) == WELL
+    tell(of, SIP, "-", at=2.5)
+    assert of.fitness(2.5).cause == "sip: said -"
+
+
+def test_a_new_track_of_a_node_that_starts_is_waited_for() -> None:
+    of = Tracking(MINE, [CONTROL])
+    of.change(MINE, [CONTROL, LINK])
+    tell(of, CONTROL, "+")
+    assert of.fitness(0.0) == Fitness(
+        priority=UNWELL, fault="interface eth1: no result yet", ready=False, cause="interface eth1: no result yet"
+    )
 
 
 def test_a_track_that_goes_fails_no_more() -> None:
