@@ -5,6 +5,7 @@
     Active      a better advert -> one last advert, so that the winner announces the address again -> Backup
                 its fitness falls below 100 -> priority 0, once -> Backup with a low priority
     Fault       a link that is down, an operator's hold, an address that cannot be set: one priority 0, then silence
+                until it is gone, or ten seconds after a failed move -> Backup
 
 A priority 0 counts only from the Active that was heard last: it is not the word of a third that comes late.
 A healthy node takes over from an Active below 100 whatever `preempt` says.  A node that becomes Active while it is not
@@ -38,6 +39,8 @@ FIRST_VERDICTS_S = 5.0
 """How long the start waits for tracks that have not spoken."""
 RETRY_S = 10.0
 """After an address could not be set."""
+SHY_S = 300.0
+"""For so long after that a healthy Active is let be, whatever `preempt` says: each try costs the callers a gap."""
 MOST_LOSSES = 3
 LOSSES_WITHIN_S = 10.0
 """Somebody who takes the address away so often means it."""
@@ -197,7 +200,8 @@ def _fault(p: Parameters, state: State, role: Fault, event: Event, *, now: float
                 return _enter(p, fitness, now=now), ()
             return State(role, fitness), ()
         case TimerFired():
-            return (_enter(p, state.fitness, now=now) if now >= role.until else state), ()
+            shy_until = now + max(SHY_S, p.preempt.after)
+            return (_enter(p, state.fitness, now=now, preempt_at=shy_until) if now >= role.until else state), ()
         case Stopped():
             return State(Initialize(), state.fitness), (RemoveAddresses(),)
         case Started() | AdvertReceived() | AddressesLost() | MoveFailed():
@@ -213,12 +217,12 @@ def _with(state: State, role: Backup | Active) -> State:
     return attrs.evolve(state, role=role)
 
 
-def _enter(p: Parameters, fitness: Fitness, *, now: float) -> State:
+def _enter(p: Parameters, fitness: Fitness, *, now: float, preempt_at: float | None = None) -> State:
     """Take part, as Backup: nobody starts as the owner."""
     if fitness.fault:
         return State(Fault(fitness.fault), fitness)
     down = active_down(p.version, fitness.priority, p.interval)
-    return State(Backup(active_down_at=now + down, interval=p.interval), fitness)
+    return State(Backup(active_down_at=now + down, interval=p.interval, preempt_at=preempt_at), fitness)
 
 
 def _become_active(p: Parameters, state: State, *, now: float) -> Step:

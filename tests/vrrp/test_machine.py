@@ -8,56 +8,53 @@ import math
 import attrs
 import pytest
 
+from tests.vrrp.scene import (
+    ACTIVE,
+    ADVERT,
+    ANNOUNCE,
+    BACKUP,
+    DOWN_S,
+    FAULT,
+    FIRE,
+    FIT,
+    HELD,
+    HIGH,
+    LEASE_S,
+    LEAVE,
+    LOW,
+    MINE,
+    NOW,
+    OWNING,
+    REFRESH,
+    RETRYING,
+    SKEW_S,
+    STOPPED,
+    TAKE,
+    UNFIT,
+    UNFIT_ACTIVE,
+    UNFIT_BACKUP,
+    UNREADY,
+    US,
+    WAITING,
+    Story,
+    advert,
+    role,
+    tell,
+)
 from vrrp.action import Action, AddAddresses, AnnounceAddresses, RemoveAddresses, SendAdvert
 from vrrp.event import (
     AddressesLost,
     AdvertReceived,
     Event,
-    Fitness,
     FitnessChanged,
     MoveFailed,
     Started,
     Stopped,
     TimerFired,
 )
-from vrrp.machine import FIRST_VERDICTS_S, RETRY_S, next_timer, step
-from vrrp.parameters import ALWAYS, NEVER, Parameters, Preempt, active_down, skew, unfit
+from vrrp.machine import FIRST_VERDICTS_S, RETRY_S, SHY_S, next_timer, step
+from vrrp.parameters import ALWAYS, NEVER, Parameters, Preempt, active_down, unfit
 from vrrp.state import Active, Backup, Fault, Initialize, Role, State
-
-MINE = 200
-US = Parameters(address="192.0.2.12", priority=MINE, interval=1.0)
-SKEW_S = 56 / 256
-DOWN_S = 3.0 + SKEW_S
-NOW = 100.0
-LOW, HIGH = "192.0.2.11", "192.0.2.13"
-
-FIT = Fitness(priority=MINE)
-UNFIT = Fitness(priority=unfit(MINE), cause="sip")
-HELD = Fitness(priority=MINE, fault="held by the operator")
-UNREADY = Fitness(priority=MINE, ready=False)
-
-STOPPED = State(Initialize(), FIT)
-WAITING = State(Initialize(NOW + 1.0), UNREADY)
-BACKUP = State(Backup(active_down_at=NOW + 2.0, interval=1.0), FIT)
-UNFIT_BACKUP = State(BACKUP.role, UNFIT)
-OWNING = Active(advert_at=NOW + 0.5, lease_at=NOW + 0.7, announce_at=NOW + 9.0, announced=2, sent_at=NOW - 0.5)
-ACTIVE = State(OWNING, FIT)
-UNFIT_ACTIVE = State(ACTIVE.role, UNFIT)
-FAULT = State(Fault("held by the operator"), HELD)
-RETRYING = State(Fault("no such device", NOW + 5.0), FIT)
-
-LEASE_S = 5.0
-LEAVE = (SendAdvert(0), RemoveAddresses())
-TAKE = (SendAdvert(MINE), AddAddresses(LEASE_S), AnnounceAddresses())
-
-
-def advert(priority: int, source: str = LOW, interval: float = 1.0) -> AdvertReceived:
-    return AdvertReceived(priority=priority, interval=interval, source=source)
-
-
-def role(state: State) -> str:
-    return type(state.role).__name__
-
 
 TABLE: list[tuple[State, Event, type[Role], tuple[Action, ...]]] = [
     # state, event, the role after it, what is done
@@ -161,30 +158,7 @@ def test_each_state_has_its_own_deadline(state: State, at: float | None) -> None
     assert next_timer(state) == at
 
 
-# A story: rows of time, event, the role after it, what is done
-
-Story = list[tuple[float, Event, str, tuple[Action, ...]]]
-ADVERT = (SendAdvert(MINE),)
-REFRESH = (AddAddresses(LEASE_S),)
-ANNOUNCE = (AnnounceAddresses(),)
-FIRE = TimerFired()
-
-
-def tell(story: Story, p: Parameters = US, state: State | None = None) -> State:
-    """Each row must come true; between rows no timer may have been due."""
-    state = state or State()
-    for now, event, after, done in story:
-        due = next_timer(state)
-        # What is due at the row's time is fired by the row, or comes after its event.
-        assert due is None or due >= now - 1e-9 or event != FIRE, f"{due} was before {now}"
-        if event == FIRE and due is not None:
-            assert due == pytest.approx(now)
-        # What was added up in another order may be a little early.
-        at = max(now, due) if event == FIRE and due is not None else now
-        state, actions = step(p, state, event, now=at)
-        assert (role(state), actions) == (after, done), f"at {now}"
-    return state
-
+# Stories
 
 RFC: dict[str, Story] = {
     # RFC 9568 6.4.1: Set the Active_Adver_Interval to the Advertisement_Interval, Active_Down_Timer, go to Backup.
@@ -334,6 +308,15 @@ def test_the_time_before_a_preemption_counts_from_the_last_recovery() -> None:
         assert left.role.preempt_at is None
 
 
+def test_the_time_before_a_preemption_does_not_count_while_both_are_unfit() -> None:
+    p = attrs.evolve(US, preempt=Preempt(10.0))
+    state = after_event(p, UNFIT_BACKUP, advert(50), NOW)
+    state = after_event(p, state, FitnessChanged(FIT), NOW + 1)
+    state = after_event(p, state, advert(150), NOW + 1.5)
+    assert isinstance(state.role, Backup)
+    assert state.role.preempt_at == NOW + 11.5
+
+
 def test_a_backup_that_fails_while_it_is_taking_over_lets_the_healthy_active_be() -> None:
     state = after_event(US, BACKUP, advert(150), NOW + 1.9)
     assert next_timer(state) == NOW + 2.0
@@ -402,154 +385,21 @@ def test_an_address_that_cannot_be_set_is_tried_again() -> None:
     assert failed.role == Fault("no such device", 17.0 + RETRY_S)
 
 
+@pytest.mark.parametrize(("preempt", "shy"), [(ALWAYS, SHY_S), (Preempt(900.0), 900.0), (NEVER, math.inf)])
+def test_who_could_not_set_the_address_lets_a_healthy_active_be_for_a_while(preempt: Preempt, shy: float) -> None:
+    p, now = attrs.evolve(US, preempt=preempt), NOW + 5.0
+    state = after_event(p, RETRYING, FIRE, now)
+    assert state.role == Backup(active_down_at=now + DOWN_S, interval=1.0, preempt_at=now + shy)
+    obeys = after_event(p, state, advert(100), now + 1)
+    assert next_timer(obeys) == now + 1 + DOWN_S
+    # Not one that is unfit, nor one that leaves.
+    assert next_timer(after_event(p, state, advert(99), now + 1)) == now + DOWN_S
+    assert next_timer(after_event(p, obeys, advert(0), now + 2)) == pytest.approx(now + 2 + SKEW_S)
+
+
 def test_a_fault_that_ends_does_not_shorten_the_down_interval() -> None:
     state, _ = step(US, FAULT, FitnessChanged(UNFIT), now=NOW)
     assert next_timer(state) == NOW + active_down(3, UNFIT.priority, 1.0)
     assert state.fitness == UNFIT
     assert step(US, BACKUP, FitnessChanged(HELD), now=NOW)[0] == FAULT
     assert step(US, RETRYING, FitnessChanged(HELD), now=NOW)[0] == FAULT
-
-
-# The Active's duties
-
-
-def test_who_fails_as_active_waits_a_whole_down_interval_of_its_lowered_priority() -> None:
-    state, _ = step(US, ACTIVE, FitnessChanged(UNFIT), now=NOW)
-    assert state == State(Backup(active_down_at=NOW + active_down(3, UNFIT.priority, 1.0), interval=1.0), UNFIT)
-
-
-def test_the_last_man_standing_sends_priority_0_once() -> None:
-    down = active_down(3, UNFIT.priority, 1.0)
-    take = (SendAdvert(UNFIT.priority), AddAddresses(LEASE_S), AnnounceAddresses())
-    worse = attrs.evolve(UNFIT, priority=50)
-    tell(
-        [
-            (NOW, FitnessChanged(UNFIT), "Backup", LEAVE),
-            (NOW + down, FIRE, "Active", take),
-            (NOW + down + 0.1, FitnessChanged(worse), "Active", ()),
-            (NOW + down + 0.2, FitnessChanged(FIT), "Active", ()),
-            (NOW + down + 0.3, FitnessChanged(UNFIT), "Backup", LEAVE),
-        ],
-        state=ACTIVE,
-    )
-
-
-def test_an_address_taken_away_three_times_is_a_fault() -> None:
-    lost, again = AddressesLost(by_lease=False), (AddAddresses(LEASE_S), AnnounceAddresses())
-    fresh = State(attrs.evolve(OWNING, advert_at=NOW + 20, sent_at=NOW + 19), FIT)
-    state = tell(
-        [
-            (NOW, lost, "Active", again),
-            (NOW + 1.0, AddressesLost(by_lease=True), "Active", again),
-            (NOW + 2.0, lost, "Active", again),
-            # The first is forgotten by now.
-            (NOW + 10.0, lost, "Active", again),
-            (NOW + 11.0, lost, "Fault", LEAVE),
-        ],
-        state=fresh,
-    )
-    assert state.role == Fault("the address was taken away 3 times within 10 s", NOW + 11.0 + RETRY_S)
-    readded, _ = step(US, fresh, lost, now=NOW)
-    assert isinstance(readded.role, Active)
-    assert readded.role.lease_at == NOW + LEASE_S / 3
-
-
-def test_adverts_stay_in_step_after_a_short_delay_and_start_anew_after_a_long_one() -> None:
-    for late, following in ((0.4, 1.5), (0.999, 1.5), (1.0, 2.5), (1.2, 2.7)):
-        now = NOW + 0.5 + late
-        state, actions = step(US, ACTIVE, FIRE, now=now)
-        assert actions[0] == SendAdvert(MINE)
-        assert actions.count(SendAdvert(MINE)) == 1
-        assert isinstance(state.role, Active)
-        assert state.role.advert_at == pytest.approx(NOW + following)
-        assert state.role.sent_at == now
-
-
-def announcements(p: Parameters, seconds: float, foreign: dict[float, AdvertReceived]) -> list[float]:
-    """When the address was announced, from the moment it was taken."""
-    state, actions = step(p, State(Backup(active_down_at=0.0, interval=p.interval), FIT), FIRE, now=0.0)
-    found, waiting, now = [0.0] * actions.count(AnnounceAddresses()), sorted(foreign), 0.0
-    while now < seconds:
-        due = next_timer(state)
-        assert due is not None
-        event: Event = FIRE
-        now = due
-        if waiting and waiting[0] < due:
-            now = waiting.pop(0)
-            event = foreign[now]
-        state, actions = step(p, state, event, now=now)
-        found += [round(now, 3)] * actions.count(AnnounceAddresses())
-    return found
-
-
-def test_the_address_is_announced_after_one_and_five_seconds_and_then_periodically() -> None:
-    assert announcements(US, 70, {}) == [0.0, 1.0, 5.0, 35.0, 65.0]
-    assert announcements(attrs.evolve(US, announce_every=2.0), 9, {}) == [0.0, 1.0, 3.0, 5.0, 7.0, 9.0]
-
-
-def test_foreign_adverts_are_answered_by_an_announcement_at_once_then_once_a_second() -> None:
-    assert announcements(US, 12, {7.25: advert(100)}) == [0.0, 1.0, 5.0, 7.25]
-    flood = {6.05 + n / 10: advert(100) for n in range(31)}
-    assert announcements(US, 12, flood) == [0.0, 1.0, 5.0, 6.05, 7.05, 8.05, 9.05, 10.05]
-
-
-def adverts(seconds: float, foreign: dict[float, AdvertReceived]) -> list[float]:
-    state, found, waiting, now = ACTIVE, [], sorted(foreign), NOW
-    while now < NOW + seconds:
-        due = next_timer(state)
-        assert due is not None
-        now, event = (due, FIRE) if not waiting or due <= waiting[0] else (waiting[0], foreign[waiting.pop(0)])
-        state, actions = step(US, state, event, now=now)
-        found += [round(now - NOW, 3) for action in actions if isinstance(action, SendAdvert)]
-    return found
-
-
-def test_a_flood_of_foreign_adverts_is_answered_a_tenth_of_the_interval_apart() -> None:
-    # One right after our own is answered too, a little later: its sender must not believe it is alone.
-    assert adverts(3.0, {NOW + 0.52: advert(100)}) == [0.5, 0.6, 1.6, 2.6, 3.6]
-    flood = {NOW + 0.52 + n / 1000: advert(100) for n in range(300)}
-    assert adverts(1.6, flood) == [0.5, 0.6, 0.7, 0.8, 0.9, 1.9]
-
-
-# Lateness
-
-
-@pytest.mark.parametrize(
-    "event",
-    [FIRE, advert(100), advert(250), AddressesLost(by_lease=True), MoveFailed("late"), FitnessChanged(FIT)],
-)
-def test_an_active_that_is_late_by_more_than_the_down_interval_steps_down_first(event: Event) -> None:
-    now = NOW + 0.5 + DOWN_S + 0.01
-    state, actions = step(US, ACTIVE, event, now=now)
-    assert (role(state), actions) == ("Backup", LEAVE)
-    assert next_timer(state) == pytest.approx(now + DOWN_S)
-    on_time, _ = step(US, ACTIVE, advert(100), now=NOW + 0.5 + DOWN_S)
-    assert isinstance(on_time.role, Active)
-
-
-def test_a_late_active_handles_what_happened_as_backup() -> None:
-    now = NOW + 10.0
-    assert step(US, ACTIVE, FitnessChanged(HELD), now=now) == (FAULT, LEAVE)
-    assert step(US, ACTIVE, Stopped(), now=now) == (STOPPED, LEAVE)
-    state, _ = step(US, ACTIVE, advert(250, HIGH), now=now)
-    assert state.role == Backup(active_down_at=now + DOWN_S, interval=1.0, active=HIGH)
-
-
-def test_a_backup_that_is_late_by_more_than_the_down_interval_listens_first() -> None:
-    late = NOW + 2.0 + DOWN_S + 0.01
-    state, actions = step(US, BACKUP, FIRE, now=late)
-    assert (state, actions) == (State(Backup(active_down_at=late + DOWN_S, interval=1.0), FIT), ())
-    state, _ = step(US, BACKUP, FIRE, now=NOW + 2.0 + DOWN_S)
-    assert isinstance(state.role, Active)
-
-
-def test_version_2_waits_in_whole_seconds_of_skew() -> None:
-    p = attrs.evolve(US, version=2, interval=0.1)
-    state, _ = step(p, STOPPED, Started(FIT), now=0.0)
-    assert next_timer(state) == pytest.approx(0.3 + SKEW_S)
-    assert skew(2, MINE, 0.1) == SKEW_S
-
-
-def test_infinity_is_no_deadline() -> None:
-    assert math.isinf(Fault("held").until)
-    assert next_timer(State(Fault("held"))) is None

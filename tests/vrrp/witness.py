@@ -12,8 +12,8 @@ import attrs
 
 from tests.vrrp.simulation import Lan, Node
 from vrrp.action import Action, RemoveAddresses, SendAdvert
-from vrrp.event import AdvertReceived, Event, FitnessChanged, Started, Stopped
-from vrrp.machine import REANNOUNCE_S, RETRY_S
+from vrrp.event import AddressesLost, AdvertReceived, Event, FitnessChanged, Started, Stopped
+from vrrp.machine import REANNOUNCE_S, RETRY_S, SHY_S
 from vrrp.parameters import ALWAYS, FIT, NEVER, RELEASE, active_down, skew, unfit
 from vrrp.state import Active, Backup, Fault, State
 
@@ -31,6 +31,8 @@ class Biography:
     fit: float = -math.inf
     active: float = -math.inf
     """Since when it is Active."""
+    shy: float = -math.inf
+    """Until when it is careful, because it could not set the address."""
 
 
 @attrs.define(eq=False)
@@ -107,6 +109,8 @@ class Witness:
 
     def stepped(self, node: Node, before: State, event: Event, actions: tuple[Action, ...]) -> None:
         old, new = before.role, node.state.role
+        if event == AddressesLost(by_lease=True):
+            assert self.lives[node.number].calm > self.lan.now - 2 * node.p.lease, f"{node} forgot its lease"
         if isinstance(event, FitnessChanged | Started):
             self._learn_fitness(node, before)
         if type(old) is type(new):
@@ -125,6 +129,7 @@ class Witness:
             life.entered = now
         if isinstance(new, Fault) and math.isfinite(new.until):
             self.touched = max(self.touched, now + RETRY_S)
+            life.shy = now + RETRY_S + SHY_S
         if isinstance(old, Active):
             self._judge_leaving(node, event, actions)
 
@@ -235,13 +240,15 @@ class Witness:
         if not able:
             return
         (owner,) = holders
+        assert owner in able, f"{owner} has a fault"
         healthy = [node for node in able if node.well]
         assert owner.well or not healthy, f"{owner} is the owner"
         if not healthy:
             assert unfit(owner.p.priority) >= max(unfit(node.p.priority) for node in able), f"{owner} is the last"
         for node in healthy:
             if node.p.priority > owner.p.priority:
-                since = max(self.lives[node.number].fit, self.lives[node.number].entered, self.touched)
+                life = self.lives[node.number]
+                since = max(life.fit, life.entered, life.shy, self.touched)
                 assert lan.now - since < node.p.preempt.after + self.settle, f"{node} lets {owner} be"
         if not self.unclean:
             self.count("clients")
