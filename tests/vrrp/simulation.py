@@ -42,6 +42,8 @@ NEVER_S = -math.inf
 SOCKET_HOLDS = 64
 """Packets for a frozen agent; the kernel drops what comes then."""
 CLIENTS = 2
+MOST_AT_ONCE = 1000
+"""Events at one moment; more is a timer that is due again and again."""
 
 
 @attrs.define(kw_only=True)
@@ -105,9 +107,11 @@ class Lan:
         heapq.heappush(self._due, (when, next(self._order), act, args))
 
     def run(self, until: float) -> None:
-        due = self._due
+        due, at_once = self._due, 0
         while due and due[0][0] <= until:
             when, _, act, args = heapq.heappop(due)
+            at_once = 0 if when > self.now else at_once + 1
+            assert at_once < MOST_AT_ONCE, "the time stands still"
             self.now = max(self.now, when)
             act(*args)
         self.now = max(self.now, until)

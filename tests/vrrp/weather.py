@@ -184,6 +184,8 @@ class Weather:
         for node in self.lan.nodes:
             if not node.well:
                 self.recover_one(node)
+            if node.fault:
+                self.set_fault(node, "")
 
     def set_fault(self, node: Node, fault: object) -> None:
         node.fault = str(fault)
@@ -192,7 +194,8 @@ class Weather:
 
     def hold(self, node: Node) -> None:
         self.set_fault(node, "held by the operator")
-        self.ends(self.set_fault, node, "")
+        if self.rng.random() < 0.6:
+            self.ends(self.set_fault, node, "")
 
     def take_away(self, node: Node) -> None:
         self.witness.touch(f"the address of {node} is taken away")
