@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Unpack
 
 import click
 
-from sipdispatch.control_options import FORMAT_VERSION, ControlOptions
+from sipdispatch.control_options import ControlOptions
 from sipdispatch.output import say
 from sipdispatch.screen import standard_output
 from sipdispatch.vrrp_options import agent_options, connect_agent
+from sipdispatch.vrrp_steering import say_json
 from sipdispatch.vrrp_words import status_text
 
 LOOK: Final = 1
@@ -32,7 +32,7 @@ def command(**options: Unpack[ControlOptions]) -> int:
     with connect_agent(options) as agent:
         status = agent.call("vrrp.status")
     if options["json_wanted"]:
-        say(json.dumps({"version": FORMAT_VERSION, "vrrp": status}, indent=2, ensure_ascii=False))
+        say_json(status)
     else:
         say(status_text(status, standard_output()))
     return exit_status(status)

@@ -17,8 +17,13 @@ def steer(options: ControlOptions, method: str, params: Mapping[str, Any] | None
     with connect_agent(options) as agent:
         status: dict[str, Any] = agent.call(method, params)
     if options["json_wanted"]:
-        say(json.dumps({"version": FORMAT_VERSION, "vrrp": status}, indent=2, ensure_ascii=False))
+        say_json(status)
     return status
+
+
+def say_json(status: Mapping[str, Any]) -> None:
+    """The status as a document."""
+    say(json.dumps({"version": FORMAT_VERSION, "vrrp": status}, indent=2, ensure_ascii=False))
 
 
 def role(status: Mapping[str, Any]) -> str:

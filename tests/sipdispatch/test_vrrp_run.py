@@ -1,0 +1,297 @@
+"""Do two real agents share an address, whatever becomes of one of them?"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sipdispatch.control_client import ControlClient
+from tests.peers.program import wait_until
+from tests.sipdispatch.vrrp_pair import ROOT, VIP, Node, Pair
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("v")  # a socket's path is short
+
+
+@pytest.fixture
+def pair(folder: Path) -> Iterator[Pair]:
+    with Pair(folder) as pair:
+        yield pair
+
+
+def cli(node: Node, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "sipdispatch", "vrrp", *words, "-c", str(node.config)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_pair_settles_and_hands_over_on_stop(pair: Pair) -> None:
+    pair.settle()
+    status = pair.b.status()
+    (peer,) = status["peers"]
+    assert (peer["address"], peer["priority"], peer["interval"], peer["checksum"]) == (
+        "192.0.2.11",
+        250,
+        0.1,
+        "pseudo-header",
+    )
+    assert status["well"]
+    assert status["adverts"]["refused"] == dict.fromkeys(status["adverts"]["refused"], 0)
+    assert pair.a.running.stop() == 0
+    pair.b.until("active")
+    assert pair.owners() == ["b"]
+    assert pair.b.status()["cause"] == "192.0.2.11 has given the address up"
+    assert pair.b.status()["adverts"]["received_priority_0"] == 1
+    assert not pair.a.socket.exists()
+    assert pair.a.events()[-1] == "stopped"
+    assert pair.b.running.stop() == 0
+    assert pair.owners() == []
+
+
+def test_a_killed_agent_loses_the_address_by_its_lease_and_starts_anew(pair: Pair) -> None:
+    pair.settle()
+    pair.a.running.signal(signal.SIGKILL)
+    pair.b.until("active")
+    assert pair.b.status()["cause"] == "no advert from 192.0.2.11 any more"
+    wait_until(lambda: pair.owners() == ["b"], "the lease is over", seconds=4.0)
+    # What it left in the file system does not stand in the way.
+    assert pair.a.socket.exists()
+    pair.a.running.stop()
+    pair.a.start()
+    pair.a.until("active")
+    pair.b.until("backup")
+
+
+def test_a_frozen_agent_loses_the_address_and_competes_anew(pair: Pair) -> None:
+    pair.settle()
+    pair.a.running.signal(signal.SIGSTOP)
+    pair.b.until("active")
+    wait_until(lambda: pair.owners() == ["b"], "the lease is over", seconds=4.0)
+    pair.a.running.signal(signal.SIGCONT)
+    pair.a.until("active")
+    pair.b.until("backup")
+    assert pair.a.status()["lateness"]["step_downs"] == 1
+    told = [line["cause"] for line in pair.a.logged() if line["event"] == "the role has changed"]
+    assert any("did not run for" in cause for cause in told)
+
+
+def test_an_address_that_somebody_takes_away_is_set_again(pair: Pair) -> None:
+    pair.settle()
+    pair.a.host.ip("address", "delete", f"{VIP}/24", "dev", "eth0")
+    wait_until(pair.a.has_address, "it is set again", seconds=1.0)
+    assert pair.a.status()["addresses_taken"] == 1
+    assert pair.a.status()["state"] == "active"
+
+
+def test_a_link_that_goes_down_is_a_fault_until_it_is_back(pair: Pair) -> None:
+    pair.settle()
+    pair.a.host.ip("link", "set", "eth0", "down")
+    pair.a.until("fault")
+    assert pair.a.status()["cause"] == "interface eth0: down, or without carrier"
+    # The other end of the wire has no carrier either: neither can have the address.
+    pair.b.until("fault")
+    pair.a.host.ip("link", "set", "eth0", "up")
+    wait_until(lambda: len(pair.owners()) == 1, "one of them has it again")
+
+
+def test_an_interface_that_is_made_again_is_used_again(pair: Pair) -> None:
+    pair.settle()
+    pair.a.host.ip("link", "delete", "eth0")
+    pair.a.until("fault")
+    assert pair.a.status()["cause"] == "interface eth0: there is no such interface"
+    pair.a.host.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", pair.b.host.name)
+    pair.a.host.bring_up("eth0", "192.0.2.11/24")
+    pair.b.host.bring_up("eth0", "192.0.2.12/24")
+    wait_until(lambda: len(pair.owners()) == 1, "one of them has it again")
+    for node in (pair.a, pair.b):
+        wait_until(lambda node=node: node.status()["state"] in ("active", "backup"), "it takes part")  # type: ignore[misc]
+    # Ten seconds after its link has come back, a node has its full priority.
+    pair.a.until("active", seconds=20.0)
+    pair.b.until("backup")
+    assert [peer["address"] for peer in pair.a.status()["peers"]] == ["192.0.2.12"]
+
+
+def test_an_agent_waits_for_an_interface_that_is_not_there_yet(folder: Path) -> None:
+    with Pair(folder) as pair:
+        pair.a.host.ip("link", "delete", "eth0")
+        pair.a.start()
+        pair.a.until("fault")
+        pair.a.host.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", pair.b.host.name)
+        pair.b.host.bring_up("eth0", "192.0.2.12/24")
+        pair.a.host.bring_up("eth0", "192.0.2.11/24")
+        pair.a.until("active")
+        assert pair.a.status()["source"] == "192.0.2.11"
+
+
+def test_a_change_of_the_configuration_moves_nothing(pair: Pair) -> None:
+    pair.settle()
+    since = pair.a.status()["since"]
+    pair.a.write("announce_every = '10s'\npreempt = 'never'", priority=200)
+    pair.b.write("interval = '200ms'", priority=150)
+    for node in (pair.b, pair.a):
+        node.running.signal(signal.SIGHUP)
+        wait_until(lambda node=node: "the configuration was read again" in node.events(), "it is read again")  # type: ignore[misc]
+    status = pair.a.status()
+    assert (status["state"], status["since"], status["priority"], status["preempt"]) == ("active", since, 200, "never")
+    (read,) = [line for line in pair.a.logged() if line["event"] == "the configuration was read again"]
+    assert set(read["changed"]) == {"priority", "announce_every", "preempt"}
+    assert pair.b.status()["interval"] == 0.2
+    assert pair.owners() == ["a"]
+
+
+def test_other_addresses_are_taken_over_in_place(pair: Pair) -> None:
+    pair.settle()
+    text = pair.a.config.read_text().replace('["192.0.2.100/24"]', '["192.0.2.100/24", "192.0.2.101/24"]')
+    pair.a.config.write_text(text)
+    pair.a.running.signal(signal.SIGHUP)
+    wait_until(lambda: pair.a.has_address("192.0.2.101"), "the second address is there")
+    assert pair.a.status()["state"] == "active"
+    # The other node says that its list differs, and obeys.
+    wait_until(lambda: bool(pair.b.status()["alarms"]), "an alarm")
+    (alarm,) = pair.b.status()["alarms"]
+    assert alarm["field"] == "addresses"
+    assert pair.b.status()["state"] == "backup"
+    assert not pair.b.status()["well"]
+
+
+@pytest.mark.parametrize(
+    ("more", "event"),
+    [
+        ("interval = 'soon'", "the changed configuration is wrong; what is in force stays"),
+        ("keys_file = 'none'", "the changed configuration is wrong; what is in force stays"),
+        ("realtime = false", "the agent has to be restarted for this change; what is in force stays"),
+    ],
+)
+def test_what_cannot_be_taken_over_changes_nothing(pair: Pair, more: str, event: str) -> None:
+    pair.a.start()
+    pair.a.until("active")
+    pair.a.write(more, priority=200)
+    pair.a.running.signal(signal.SIGHUP)
+    wait_until(lambda: event in pair.a.events(), event)
+    assert pair.a.status()["priority"] == 250
+    assert pair.a.status()["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        'peers = ["192.0.2.11", "192.0.2.12"]\nsource = "{own}"',
+        "version = 2\ninterval = '1s'\npassword_file = 'password'",
+        "keys_file = 'keys'",
+        "checksum = 'message'\nlease = '3s'",
+    ],
+    ids=["unicast", "version 2", "keys", "the other checksum"],
+)
+def test_a_pair_settles_however_it_speaks(folder: Path, more: str) -> None:
+    (folder / "password").write_text("secret\n")
+    (folder / "keys").write_text(f"1 hex:{bytes(range(32)).hex()}\n")
+    with Pair(folder) as pair:
+        for node, own, other in ((pair.a, "192.0.2.11", "192.0.2.12"), (pair.b, "192.0.2.12", "192.0.2.11")):
+            node.write(more.format(own=own).replace(f'"{own}", ', "").replace(f', "{own}"]', "]"))
+            assert other or own
+        pair.settle()
+        assert pair.b.status()["alarms"] == []
+        pair.a.running.stop()
+        pair.b.until("active")
+
+
+def test_a_pair_speaks_ipv6(folder: Path) -> None:
+    with Pair(folder) as pair:
+        for node in (pair.a, pair.b):
+            node.config.write_text(
+                node.config.read_text().replace('"192.0.2.100/24"', '"2001:db8::64/64", "192.0.2.100/24"')
+            )
+        pair.settle()
+        status = pair.a.status()
+        assert status["source"].startswith("fe80:")
+        assert status["destinations"] == ["ff02::12"]
+        assert pair.a.has_address("2001:db8::64")
+        pair.a.running.stop()
+        pair.b.until("active")
+        assert pair.b.has_address("2001:db8::64")
+        assert not pair.a.has_address("2001:db8::64")
+
+
+def test_an_operator_steers_by_the_command_line(pair: Pair) -> None:
+    pair.settle()
+    done = cli(pair.a, "release", "--for", "60s")
+    assert (done.returncode, done.stdout) == (0, "released for 60 s; 192.0.2.12 has the address\n")
+    pair.b.until("active")
+    shown = cli(pair.a, "status")
+    assert shown.returncode == 1
+    assert "why         released by the operator\n" in shown.stdout
+    done = cli(pair.a, "hold")
+    assert (done.returncode, done.stdout) == (0, "held; this node is FAULT\n")
+    assert cli(pair.a, "status").returncode == 3
+    done = cli(pair.a, "resume")
+    assert (done.returncode, done.stdout) == (0, "resumed; this node is BACKUP, priority 250\n")
+    pair.a.until("active")
+    shown = cli(pair.a, "status", "--json")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout)["vrrp"]["keepalived_state"] == "MASTER"
+    past = cli(pair.a, "events", "--json")
+    assert [event["after"] for event in json.loads(past.stdout)["events"]][-4:] == [
+        "backup",
+        "fault",
+        "backup",
+        "active",
+    ]
+    assert 'sipdispatch_vrrp_state{state="active"} 1\n' in cli(pair.a, "metrics").stdout
+
+
+def test_a_node_that_is_alone_keeps_the_address_and_says_so(pair: Pair) -> None:
+    pair.a.start()
+    pair.a.until("active")
+    done = cli(pair.a, "release")
+    assert done.returncode == 1
+    expected = "released until sipdispatch vrrp resume; nobody has taken the address, so it is here again\n"
+    assert done.stdout == expected
+
+
+def test_a_hook_is_run_for_a_change_of_the_role(pair: Pair) -> None:
+    note = pair.a.config.with_suffix(".note")
+    script = f"echo $SIPDISPATCH_BEFORE $SIPDISPATCH_AFTER >> {note}"
+    hook = f'[[hook]]\ncommand = ["/bin/sh", "-c", "{script}"]\non = ["vrrp"]\n'
+    pair.a.config.write_text(pair.a.config.read_text() + hook)
+    pair.a.start()
+    pair.a.until("active")
+    pair.a.running.stop()
+    assert note.read_text() == "initialize backup\nbackup active\nactive initialize\n"
+
+
+def test_two_agents_for_one_socket_are_told_apart(pair: Pair) -> None:
+    pair.a.start()
+    pair.a.until("active")
+    second = Node(pair.a.host, pair.a.config.parent, 250)
+    second.log = pair.a.config.with_suffix(".second")
+    assert second.start().wait(15.0) == 2
+    assert "another process listens on the control socket" in second.log.read_text()
+    assert pair.a.has_address()
+
+
+def test_without_the_privilege_it_says_what_is_missing(folder: Path) -> None:
+    config = folder / "a.toml"
+    config.write_text('[vrrp]\ninterface = "lo"\nvrid = 51\naddresses = ["192.0.2.100/24"]\n')
+    argv = ["setpriv", "--bounding-set", "-all", sys.executable, "-m", "sipdispatch", "vrrp", "run", "-c", str(config)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "adverts cannot be sent without CAP_NET_RAW" in done.stderr
+
+
+def test_the_socket_serves_the_methods(pair: Pair) -> None:
+    pair.a.start()
+    pair.a.until("active")
+    with ControlClient(pair.a.socket) as agent:
+        assert "vrrp.release" in agent.call("system.listMethods")
+        assert agent.call("core.version").endswith("(VRRP agent)")
+        assert agent.call("core.uptime")["uptime"] >= 0
+        assert agent.call("events") == {"following": True}
+        agent.call("vrrp.hold")
+        assert next(agent.events())["after"] == "fault"
