@@ -30,7 +30,7 @@ from bench.failover_watch import hurry
 from bench.table import machine, markdown
 from tests.peers.program import PeerError
 
-MORE_AT_ONCE_S = 0.5
+MANY_AT_ONCE_S, SOME_AT_ONCE_S = 0.5, 0.05
 """Tries with adverts so far apart do not get in each other's way."""
 SLOWER_SHARE, SLOWER_S = 0.1, 0.01
 """Ours is slower in a row when its median is above keepalived's by more than the larger of the two."""
@@ -55,7 +55,7 @@ def attempt(one: Try, folder: Path) -> tuple[Figures, list[str]]:
     """Make the hosts, strike them, and sum up; PeerError when it cannot be told what happened."""
     hurry()
     fault = FAULTS[one.fault]
-    place = folder / f"{one.fault} {one.interval:g} {one.agent} {one.number}"
+    place = folder / f"{one.fault}-{one.interval:g}-{one.agent}-{one.number}"
     place.mkdir(parents=True)
     pair = Pair(interval=one.interval, priorities=fault.priorities)
     agents = dict.fromkeys("AB", AGENTS[one.agent])
@@ -82,18 +82,25 @@ def measure(chosen: argparse.Namespace, folder: Path) -> dict[tuple[str, float, 
     """All tries; one that failed is told on standard error and counts for nothing."""
     results: dict[tuple[str, float, str], list[Figures]] = {}
     context = multiprocessing.get_context("spawn")
-    for at_once, group in itertools.groupby(
-        tries(chosen), lambda one: chosen.jobs if one.interval >= MORE_AT_ONCE_S else 1
-    ):
+    for at_once, group in itertools.groupby(tries(chosen), lambda one: _at_once(one.interval, chosen.jobs)):
         with ProcessPoolExecutor(at_once, mp_context=context) as pool:
             under_way: list[tuple[Try, Future[tuple[Figures, list[str]]]]] = []
             under_way += ((one, pool.submit(attempt, one, folder)) for one in group)
-            for one, future in under_way:
-                row, found = one.row, _outcome(one, future)
-                if found is not None:
-                    results.setdefault((_as_it_was(one.fault, found), *row[1:]), []).append(found)
+            try:
+                for one, future in under_way:
+                    row, found = one.row, _outcome(one, future)
+                    if found is not None:
+                        results.setdefault((_as_it_was(one.fault, found), *row[1:]), []).append(found)
+            finally:
+                pool.shutdown(cancel_futures=True)
     order = {name: number for number, name in enumerate(FAULTS)}
     return dict(sorted(results.items(), key=lambda each: (order[each[0][0]], -each[0][1], each[0][2] != OURS)))
+
+
+def _at_once(interval: float, jobs: int) -> int:
+    if interval >= MANY_AT_ONCE_S:
+        return jobs
+    return max(1, jobs // 2) if interval >= SOME_AT_ONCE_S else 1
 
 
 def _outcome(one: Try, future: Future[tuple[Figures, list[str]]]) -> Figures | None:
@@ -102,7 +109,7 @@ def _outcome(one: Try, future: Future[tuple[Figures, list[str]]]) -> Figures | N
     try:
         found, events = future.result()
     except PeerError as error:
-        sys.stderr.write(f"{told}: FAILED: {error}\n")
+        sys.stderr.write(f"{told}: {str(error).splitlines()[0]}\n")
         return None
     sys.stderr.write(f"{told}: load {load:.1f}, {found}\n    {', '.join(events)}\n")
     return found
@@ -177,7 +184,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--scenarios", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="NAME", help=", ".join(FAULTS))
     add("--tries", type=int, default=5, help="how often each (%(default)s)")
     add("--agent", action="append", choices=list(AGENTS), help="only this one")
-    add("--jobs", type=int, default=4, help="tries at once where adverts come once a second (%(default)s)")
+    add(
+        "--jobs",
+        type=int,
+        default=4,
+        help="tries at once where adverts come once a second; half as many at 0.1 s, one at 0.01 s (%(default)s)",
+    )
     add("--keep", type=Path, metavar="FOLDER", help="keep configurations and logs there")
     add("--smoke", action="store_true", help="one try of ours at 0.1 s: shows that everything works")
     chosen = parser.parse_args(argv)

@@ -180,10 +180,11 @@ class Scene:
 
     def begin(self) -> None:
         """Start both agents, and let A have the address for a while."""
-        self.start("A")
+        for node in ADDRESSES:
+            self.start(node)
+        for node in ADDRESSES:
+            self.until_listening(node)
         self.until_owner("A")
-        self.start("B")
-        self.until_listening("B")
         time.sleep(READY_S + 2 * self.pair.interval)
         self.until_owner("A")
 

@@ -64,9 +64,11 @@ class Service:
             self.sip.sendto(b"SIP/2.0 200 OK" + data[data.index(b"\r\n") :], source)
 
     def accept(self) -> None:
-        """Take a connection, and say nothing."""
+        """Let an agent in, whatever it may ask for."""
         with contextlib.suppress(OSError):
-            self._connections.append(self.listening.accept()[0])
+            connected = self.listening.accept()[0]
+            self._connections.append(connected)
+            connected.send(b'{"jsonrpc": "2.0", "id": 1, "result": true}\n')
 
     def hang(self) -> None:
         """Answer nothing any more."""
