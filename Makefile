@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage bench-failover fuzz docs clean distclean
+.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage bench-failover fuzz docs deb clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (A
 
 docs: $(VENV)/.dev ## check the documentation: links resolve, examples run
 	$(BIN)/pytest tests/docs $(ARGS)
+
+deb: $(VENV)/.venv ## the Debian package, with all it needs, into dist/ (on Debian; deploy/README.md says how it is used)
+	@deploy/debian/make-package $(BIN)/python
 
 clean: ## remove what was built and measured; the environment and the peers stay
 	rm -rf build dist ./*.egg-info .coverage .coverage.* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

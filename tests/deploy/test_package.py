@@ -1,0 +1,256 @@
+"""Does the Debian package give a working pair, and leave nothing when it is purged?
+
+One story on two machines, told in the order of the tests: built, installed, run, attacked, upgraded, removed, purged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.deploy.machine import Machine, wire
+from tests.peers.need import missing, require
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+VIP = "192.168.0.100"
+UNITS = ("sipdispatch", "sipdispatch-vrrp")
+NEXT = "99.0"
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def snapshot(tree: Path) -> dict[str, float]:
+    """Every file outside the folders that a build may write to."""
+    files = (path for path in tree.rglob("*") if path.relative_to(tree).parts[0] not in ("build", "dist"))
+    return {str(path): path.lstat().st_mtime for path in files}
+
+
+@attrs.frozen
+class Built:
+    folder: Path
+    package: Path
+    following: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The package, built from a copy of the tree, and the same with a later version."""
+    dpkg = require("dpkg-deb")
+    if not Path("/usr/bin/python3").exists():
+        missing("Debian's python3 is not installed: apt-get install python3")
+    tree = tmp_path_factory.mktemp("tree")
+    ignored = shutil.ignore_patterns("__pycache__", "build", "dist", ".*", "*.egg-info", "tests", "bench", "fuzz")
+    shutil.copytree(ROOT, tree, ignore=ignored, dirs_exist_ok=True)
+    before = snapshot(tree)
+    environment = {**os.environ, "COMPRESSION": "none", "SOURCE_DATE_EPOCH": "1700000000"}
+    environment = {key: value for key, value in environment.items() if not key.startswith(("COVERAGE", "PYTHON"))}
+    build = [str(tree / "deploy/debian/make-package"), sys.executable]
+    done = subprocess.run(build, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    if done.returncode and re.search("NewConnectionError|No matching distribution", done.stderr):
+        missing(f"no index with the dependencies can be reached: {done.stderr[-500:]}")
+    assert done.returncode == 0, done.stderr
+    assert snapshot(tree) == before, "the build has written beside build/ and dist/"
+    (package,) = (tree / "dist").glob("*.deb")
+    assert done.stdout == f"dist/{package.name}\n"
+    control = tree / "build/deb/root/DEBIAN/control"
+    control.write_text(re.sub("(?m)^Version: .*", f"Version: {NEXT}", control.read_text()))
+    (metadata,) = (tree / "build/deb/root/opt").rglob("sipdispatch-*.dist-info/METADATA")
+    metadata.write_text(re.sub("(?m)^Version: .*", f"Version: {NEXT}", metadata.read_text()))
+    following = tree / "dist" / "next.deb"
+    repack = ["-Znone", "--root-owner-group", "--build", str(tree / "build/deb/root"), str(following)]
+    subprocess.run([str(dpkg), *repack], check=True, capture_output=True)
+    return Built(tree / "dist", package, following)
+
+
+@attrs.frozen
+class Pair:
+    a: Machine
+    b: Machine
+
+    def owners(self) -> str:
+        """The nodes that have the virtual IP: "a", "b", "ab" or ""."""
+        both = {"a": self.a, "b": self.b}
+        return "".join(name for name, machine in both.items() if VIP in addresses(machine))
+
+
+def addresses(machine: Machine) -> set[str]:
+    shown = json.loads(machine.run("ip", "-json", "address", "show", "dev", "eth0"))
+    return {info["local"] for info in shown[0]["addr_info"]}
+
+
+@pytest.fixture(scope="module")
+def pair(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two machines that can reach each other and nobody else."""
+    folder = tmp_path_factory.mktemp("machines")
+    with Machine("a", folder, built.folder) as a, Machine("b", folder, built.folder) as b:
+        wire(a, b)
+        a.run("ip", "address", "add", "192.168.0.101/24", "dev", "eth0")
+        b.run("ip", "address", "add", "192.168.0.102/24", "dev", "eth0")
+        yield Pair(a, b)
+
+
+def test_it_installs_without_a_network_and_starts_nothing(pair: Pair, built: Built) -> None:
+    for machine in (pair.a, pair.b):
+        machine.run("dpkg", "--install", f"/mnt/{built.package.name}")
+        assert machine.run("sipdispatch", "--version").startswith("sipdispatch 0.")
+        assert machine.run("stat", "--format=%U:%G %a", "/etc/sipdispatch") == "root:sipdispatch 750"
+        assert [machine.call("systemctl", "is-active", unit)[1].strip() for unit in UNITS] == ["inactive"] * 2
+        assert [machine.call("systemctl", "is-enabled", unit)[1].strip() for unit in UNITS] == ["disabled"] * 2
+
+
+def test_it_is_where_the_package_says(pair: Pair) -> None:
+    listed = pair.a.run("dpkg", "--listfiles", "sipdispatch").splitlines()
+    tops = {"/".join(path.split("/")[:3]) for path in listed if path.count("/") > 1}
+    assert tops <= {"/opt/sipdispatch", "/etc/sipdispatch", "/usr/bin", "/usr/lib", "/usr/share"}
+    assert pair.a.run("dpkg", "--verify", "sipdispatch") == ""
+    # Whoever runs it cannot change it, and needs to compile nothing.
+    assert pair.a.run("find", "/opt/sipdispatch", "!", "-user", "root", "-o", "-perm", "/022", "!", "-type", "l") == ""
+    needless = ["pip", "setuptools", "pytest"]
+    assert not [path for path in listed if path.split("/")[-1] in needless]
+
+
+def test_the_example_pair_starts_with_one_owner(pair: Pair) -> None:
+    """As deploy/README.md has it: the examples, one secret, both units on both nodes."""
+    for name, machine in (("a", pair.a), ("b", pair.b)):
+        machine.run("cp", f"/usr/share/sipdispatch/pair/edge-{name}/sipdispatch.toml", "/etc/sipdispatch/")
+        machine.run("cp", "/usr/share/sipdispatch/pair/dispatcher.list", "/etc/sipdispatch/")
+        assert (
+            machine.run("sipdispatch", "check", "/etc/sipdispatch/sipdispatch.toml") == "2 files checked: no problems"
+        )
+    pair.a.run("systemctl", "enable", "--now", "sipdispatch")
+    secret = pair.a.path("/var/lib/sipdispatch/secret").read_bytes()
+    pair.b.run("install", "-d", "-o", "sipdispatch", "-g", "sipdispatch", "-m", "700", "/var/lib/sipdispatch")
+    pair.b.path("/var/lib/sipdispatch/secret").write_bytes(secret)
+    pair.b.run("chown", "sipdispatch:sipdispatch", "/var/lib/sipdispatch/secret")
+    pair.b.run("chmod", "600", "/var/lib/sipdispatch/secret")
+    for machine in (pair.a, pair.b):
+        machine.run("systemctl", "enable", "--now", *UNITS)
+    until(lambda: pair.owners() == "a", f"A has the address\n{pair.a.journal(UNITS[1])}")
+    assert pair.a.property(UNITS[1], "StatusText").startswith("MASTER")
+    until(lambda: pair.b.property(UNITS[1], "StatusText").startswith("BACKUP"), "B waits")
+    until(
+        lambda: pair.a.property(UNITS[0], "StatusText") == "0 of 2 destinations take new work",
+        "the proxy has found out that there are no servers here",
+    )
+    fingerprints = [re.findall(r'"secret": "([0-9a-f]{8})"', machine.journal(UNITS[0])) for machine in (pair.a, pair.b)]
+    assert fingerprints[0][-1:] == fingerprints[1][-1:] != []
+
+
+def test_each_runs_as_its_user_with_what_it_needs(pair: Pair) -> None:
+    facts = {}
+    for unit in UNITS:
+        pid = pair.a.property(unit, "MainPID")
+        status = dict(
+            line.split(":\t", 1) for line in pair.a.run("cat", f"/proc/{pid}/status").splitlines() if ":\t" in line
+        )
+        facts[unit] = (pair.a.run("ps", "-o", "user:32=,cls=", "-p", pid).split(), int(status["CapEff"], 16))
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+    assert facts["sipdispatch"] == (["sipdispatch", "TS"], 0)
+    assert facts["sipdispatch-vrrp"] == (["sipdispatch-vrrp", "RR"], 1 << 12 | 1 << 13)
+    if pair.a.call("sh", "-c", "ulimit -l unlimited")[0] == 0:  # a machine without CAP_SYS_RESOURCE cannot allow it
+        assert int(status["VmLck"].split()[0]) > 0
+    assert "PermissionError" not in pair.a.journal(UNITS[1])
+
+
+def test_the_operator_can_ask_both(pair: Pair) -> None:
+    assert "active" in pair.a.run("sipdispatch", "vrrp", "status")
+    assert "sip:192.168.0.1:5060" in pair.a.run("sipdispatch", "ds", "list")
+    status, said = pair.b.call("sipdispatch", "probe", "--count", "1", f"sip:{VIP}")
+    assert (status, "503" in said) == (1, True), said
+
+
+def test_a_stopped_agent_hands_over_and_the_proxy_runs_on(pair: Pair) -> None:
+    pair.a.run("systemctl", "stop", UNITS[1])
+    until(lambda: pair.owners() == "b", "B has the address")
+    assert pair.a.property(UNITS[0], "ActiveState") == "active"
+    pair.a.run("systemctl", "start", UNITS[1])
+    until(
+        lambda: pair.a.property(UNITS[1], "StatusText").startswith("BACKUP"), "A waits for a minute before it preempts"
+    )
+    assert pair.owners() == "b"
+
+
+def test_a_killed_agent_takes_its_address_along_and_the_proxy_does_not_notice(pair: Pair) -> None:
+    before = [pair.b.property(unit, "MainPID") for unit in UNITS]
+    pair.b.run("systemctl", "kill", "--signal=KILL", UNITS[1])
+    until(lambda: pair.b.property(UNITS[1], "NRestarts") == "1", "systemd has started it again")
+    assert f"{VIP}/24 on eth0 removed" in pair.b.journal(UNITS[1])
+    until(lambda: pair.b.property(UNITS[1], "StatusText").startswith("BACKUP"), "it runs")
+    after = [pair.b.property(unit, "MainPID") for unit in UNITS]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert pair.owners() == "a"
+
+
+def test_a_killed_proxy_leaves_the_agent_alone(pair: Pair) -> None:
+    before = pair.b.property(UNITS[1], "MainPID")
+    pair.b.run("systemctl", "kill", "--signal=KILL", UNITS[0])
+    until(lambda: pair.b.property(UNITS[0], "NRestarts") == "1", "systemd has started it again")
+    until(lambda: pair.b.property(UNITS[0], "ActiveState") == "active", "it runs")
+    assert pair.b.property(UNITS[1], "MainPID") == before
+
+
+def test_a_reload_keeps_both(pair: Pair) -> None:
+    before = [pair.b.property(unit, "MainPID") for unit in UNITS]
+    pair.b.run("systemctl", "reload", *UNITS)
+    until(lambda: "read again" in pair.b.journal(UNITS[1]), pair.b.journal(UNITS[1]))
+    assert [pair.b.property(unit, "MainPID") for unit in UNITS] == before
+
+
+def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> None:
+    machine = pair.a
+    before = [machine.property(unit, "MainPID") for unit in UNITS]
+    mine = machine.run("cat", "/etc/sipdispatch/sipdispatch.toml") + "\n# mine\n"
+    machine.path("/etc/sipdispatch/sipdispatch.toml").write_text(mine)
+    machine.path("/etc/sipdispatch/dispatcher.list.example").write_text("# mine too\n")
+    said = machine.run("dpkg", "--install", f"/mnt/{built.following.name}")
+    assert "sipdispatch-vrrp runs on" in said
+    assert machine.run("sipdispatch", "--version").startswith(f"sipdispatch {NEXT} ")
+    assert [machine.property(unit, "MainPID") for unit in UNITS] == before
+    assert pair.owners() == "a"
+    assert machine.run("cat", "/etc/sipdispatch/sipdispatch.toml") + "\n" == mine
+    assert machine.run("cat", "/etc/sipdispatch/dispatcher.list.example") == "# mine too"
+    machine.run("systemctl", "restart", *UNITS)
+    assert f'"version": "{NEXT}"' in machine.journal(UNITS[0]) or f"version={NEXT}" in machine.journal(UNITS[0])
+
+
+def test_what_is_removed_stops_and_keeps_what_it_was_told(pair: Pair) -> None:
+    machine = pair.a
+    machine.run("dpkg", "--remove", "sipdispatch")
+    until(lambda: pair.owners() == "b", "B has the address")
+    assert machine.call("pgrep", "-f", "opt/sipdispatch")[1] == ""
+    assert not machine.path("/opt/sipdispatch").exists()
+    assert not machine.path("/usr/bin/sipdispatch").is_symlink()
+    assert machine.path("/etc/sipdispatch/sipdispatch.toml").exists()
+    assert machine.path("/var/lib/sipdispatch/secret").exists()
+    assert machine.run("find", "/etc/systemd/system", "-name", "sipdispatch*") == ""
+
+
+def test_a_purge_leaves_nothing(pair: Pair) -> None:
+    machine = pair.a
+    machine.run("dpkg", "--purge", "sipdispatch")
+    places = ("/etc", "/opt", "/usr/bin", "/usr/lib/systemd", "/usr/share", "/var/lib", "/run")
+    left = machine.run("find", *places, "-xdev", "-name", "*sipdispatch*", "-not", "-path", "/run/systemd/*")
+    assert left == ""
+    assert machine.call("getent", "passwd", *UNITS)[1] == ""
+    assert machine.call("getent", "group", *UNITS)[1] == ""
+    machine.run("dpkg", "--install", "/mnt/next.deb")
+    machine.run("dpkg", "--purge", "sipdispatch")
