@@ -22,6 +22,7 @@ from typing import Final, Self
 from bench.failover_agents import Agent, Pair, Seat
 from bench.failover_watch import PACE_S, PROTOCOL, Service, Watch
 from tests.peers.namespace import Namespace, Network
+from tests.peers.need import require
 from tests.peers.program import PeerError, Program, wait_until
 
 ADDRESSES: Final = {"A": "192.0.2.11", "B": "192.0.2.12"}
@@ -43,7 +44,7 @@ class Console:
     """`ip` or `bridge` inside a host, kept running: a command takes effect within a millisecond."""
 
     def __init__(self, program: str, host: Namespace) -> None:
-        argv = host.command([program, "-batch", "-"])
+        argv = host.command([str(require(program)), "-batch", "-"])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, bufsize=1)
 
     def __enter__(self) -> Self:

@@ -21,6 +21,7 @@ PACKAGES = {
     "keepalived": "keepalived",
     "nft": "nftables",
     "ip": "iproute2",
+    "bridge": "iproute2",
     "ping": "iputils-ping",
     "tcpdump": "tcpdump",
     "promtool": "prometheus",
