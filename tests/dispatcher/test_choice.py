@@ -199,15 +199,16 @@ def test_a_list_change_moves_no_transaction_in_flight() -> None:
     before = Node(make_snapshot(*SERVERS[:4], policy=policy()))
     datagrams = [request(call_id=f"c{number}") for number in range(40)]
     chosen = choices(before, datagrams)
-    grown = make_snapshot(*SERVERS, policy=policy())
-    grown = attrs.evolve(grown, numbers=(*before.snapshot.numbers, 2001, 2002, 2003, 2004))
+    grown = make_snapshot(*SERVERS, policy=policy(), numbers=(*before.snapshot.numbers, 2001, 2002, 2003, 2004))
     assert choices(attrs.evolve(before, snapshot=grown), datagrams) == chosen
     assert choices(Node(grown), datagrams) != chosen
 
 
 def without_a(here: Node) -> Node:
-    rest = make_snapshot(SERVER_B, policy=here.snapshot.policy, departed={1000: here.snapshot.destinations[0]})
-    return attrs.evolve(here, snapshot=attrs.evolve(rest, numbers=(1001,)))
+    departed = {1000: here.snapshot.destinations[0]}
+    return attrs.evolve(
+        here, snapshot=make_snapshot(SERVER_B, policy=here.snapshot.policy, numbers=(1001,), departed=departed)
+    )
 
 
 def test_a_server_that_has_left_is_followed_by_ack_and_cancel_only() -> None:

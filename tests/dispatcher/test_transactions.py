@@ -53,7 +53,7 @@ class World:
 
     def snapshot(self, policy: Policy) -> Snapshot:
         known = make_snapshot(*SERVERS)
-        made = make_snapshot(
+        return make_snapshot(
             *(SERVERS[place] for place in self.listed),
             policy=policy,
             listeners=(VIP, VIP6),
@@ -61,8 +61,8 @@ class World:
             departed={1000 + place: each for place, each in enumerate(known.destinations) if place not in self.listed},
             latency=[self.latency[place] for place in self.listed],
             ramp=bytes(self.ramp[place] for place in self.listed),
+            numbers=tuple(1000 + place for place in self.listed),
         )
-        return attrs.evolve(made, numbers=tuple(1000 + place for place in self.listed))
 
     def keeps(self, address: Address) -> bool:
         place = SERVERS.index(address)

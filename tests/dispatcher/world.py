@@ -44,10 +44,14 @@ def make_snapshot(
     liveness: bytes | None = None,
     latency: Sequence[float] = (),
     ramp: bytes = b"",
+    numbers: Sequence[int] = (),
     departed: dict[int, Destination] | None = None,
     serving: bool = True,
 ) -> Snapshot:
-    """A snapshot without slot tables (choices cost scores, the answers are sound); what is known is of set 1."""
+    """A snapshot without slot tables (choices cost scores, the answers are sound); what is known is of set 1.
+
+    Without `numbers`, the destinations have 1000 and those that follow.
+    """
     everyone = [item if isinstance(item, Destination) else destination(item) for item in addresses]
     everyone.sort(key=lambda item: item.entry.set_id)
     sets: dict[int, list[Destination]] = {}
@@ -70,7 +74,7 @@ def make_snapshot(
         serving=serving,
         latency={1: latency} if latency else {},
         ramp={1: ramp} if ramp else {},
-        numbers=tuple(1000 + place for place in range(len(everyone))),
+        numbers=tuple(numbers) or tuple(1000 + place for place in range(len(everyone))),
         departed=departed or {},
     )
 

@@ -250,7 +250,7 @@ def _check_callers_side(notes: Path, kind: str, count: int) -> None:
             heard[line.call_id].add(line.what)
     assert len(heard) == count
     for call_id, what in heard.items():
-        assert what == KINDS[kind].caller_hears, call_id
+        assert what == KINDS[kind].caller_hears, f"{call_id} heard {sorted(what)}"
 
 
 def _noting(notes: Path) -> Sequence[str]:

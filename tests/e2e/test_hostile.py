@@ -163,7 +163,17 @@ def test_a_log_that_cannot_be_written(network: Network, tmp_path: Path) -> None:
 def test_as_nobody_where_nothing_may_be_written(network: Network) -> None:
     """The state folder may not be written in, nor the list's; then the list belongs to somebody else."""
     require_root("another user")
-    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+    # What nobody runs is not measured: nobody may not write the measurements.
+    as_nobody = [
+        "env",
+        "-u",
+        "COVERAGE_PROCESS_CONFIG",
+        "setpriv",
+        f"--reuid={NOBODY}",
+        f"--regid={NOBODY}",
+        "--clear-groups",
+        "--",
+    ]
     folder = Path(tempfile.mkdtemp(prefix="sipdispatch-"))  # pytest's own are for root only
     try:
         folder.chmod(0o755)

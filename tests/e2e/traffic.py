@@ -158,7 +158,9 @@ class Traffic:
         assert self._ended.wait(5.0)
         wanted = Counter(range(self.sent) if numbers is None else numbers)
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.answered >= wanted, "the last answers", seconds=2.0, failure=AssertionError)
+            wait_until(
+                lambda: Counter(self.answered) >= wanted, "the last answers", seconds=2.0, failure=AssertionError
+            )
         arrived = servers.arrived()
         assert not wanted - arrived, f"lost requests: {sorted(wanted - arrived)[:20]}"
         assert not wanted - self.answered, f"lost answers: {sorted(wanted - self.answered)[:20]}"

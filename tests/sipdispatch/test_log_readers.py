@@ -153,5 +153,6 @@ def test_a_reader_that_was_stuck_learns_what_it_missed_and_how_it_ended(tmp_path
             log += read
         assert running.process.wait(LONG_S) == 0
     events = [json.loads(line) for line in log.splitlines()]
-    assert [event["event"] for event in events[-2:]] == ["stopping", "stopped"]
+    # A slow reader may lose more of it, but not the last line.
+    assert events[-1]["event"] == "stopped"
     assert sum(event["lines"] for event in events if event["event"] == "log lines were lost") > 0
