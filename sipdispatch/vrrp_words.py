@@ -66,7 +66,7 @@ def _lease(status: Mapping[str, Any]) -> str:
     if status["leases_lost"]:
         told += f"; {status['leases_lost']} ran out"
     if status["addresses_taken"]:
-        told += f"; the address was taken away {status['addresses_taken']} times"
+        told += f"; the address was taken away {_times(status['addresses_taken'])}"
     return told
 
 
@@ -82,12 +82,21 @@ def _lateness(status: Mapping[str, Any]) -> str:
     late = status["lateness"]
     told = f"worst {_seconds(late['worst_of_minute'])} in this minute, {_seconds(late['worst'])} ever"
     if late["step_downs"]:
-        told += f"; gave the address up for it {late['step_downs']} times"
+        told += f"; gave the address up for it {_times(late['step_downs'])}"
     return f"{told}; {late['realtime']}"
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _ago(seconds: float) -> str:
+    """Exact while it is about the interval between adverts."""
+    return f"{_seconds(max(0.0, seconds)) if seconds < 10 else span(seconds)} ago"
+
+
 def _seconds(value: float) -> str:
-    return f"{value:g} s" if value >= 1 else f"{value * 1000:.3g} ms"
+    return f"{value:.4g} s" if value >= 1 else f"{value * 1000:.3g} ms"
 
 
 def _tracks(status: Mapping[str, Any]) -> Table | None:
@@ -109,7 +118,7 @@ def _peers(status: Mapping[str, Any]) -> Table:
             str(each["version"]),
             each["checksum"],
             f"{each['adverts']:,}",
-            f"{_seconds(max(0.0, status['now'] - each['heard']))} ago",
+            _ago(status["now"] - each["heard"]),
         )
     if not status["peers"]:
         table.add_row("nobody was heard", *[""] * 6)

@@ -7,14 +7,14 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
 
 from dispatcher.problem import Problem
 from health.board import Word
-from sipdispatch.control_call import Methods
+from sipdispatch.control_call import Followed, Methods
 from sipdispatch.control_connection import Limits
 from sipdispatch.control_methods import METHODS
 from sipdispatch.control_server import Peer, serve_control
@@ -168,11 +168,14 @@ async def serving(
         nursery.cancel_scope.cancel()
 
 
+S = TypeVar("S", bound=Followed)
+
+
 @attrs.define
-class Running:
+class Running(Generic[S]):
     """A proxy in a thread of its own; `do` has something done there."""
 
-    operations: Steered
+    operations: S
     token: trio.lowlevel.TrioToken
     cancel: trio.CancelScope
 
@@ -185,10 +188,12 @@ class Running:
 
 
 @contextmanager
-def running(path: Path, operations: Steered, limits: Limits | None = None) -> Iterator[Running]:
+def running(
+    path: Path, operations: S, limits: Limits | None = None, methods: Methods = METHODS
+) -> Iterator[Running[S]]:
     """Serve at this path in a thread, for a client that is not asynchronous."""
     ready = threading.Event()
-    those: list[Running] = []
+    those: list[Running[S]] = []
 
     async def serve() -> None:
         with trio.CancelScope() as scope:
@@ -196,7 +201,7 @@ def running(path: Path, operations: Steered, limits: Limits | None = None) -> It
             async with trio.open_nursery() as nursery:
 
                 async def start(*, task_status: trio.TaskStatus[None]) -> None:
-                    await serve_control(opened, operations, METHODS, limits=limits or Limits(), task_status=task_status)
+                    await serve_control(opened, operations, methods, limits=limits or Limits(), task_status=task_status)
 
                 await nursery.start(start)
                 those.append(Running(operations, trio.lowlevel.current_trio_token(), scope))

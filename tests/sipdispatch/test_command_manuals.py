@@ -21,7 +21,7 @@ from tests.sipdispatch.manual import ROOT, blocks, entry, page, replay, run_in, 
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
 PAGES = {
     name: page(f"sipdispatch-{name}")
-    for name in ("proxy", "ds", "status", "events", "probe", "check", "explain", "notify", "demo")
+    for name in ("proxy", "ds", "status", "events", "probe", "check", "explain", "notify", "demo", "vrrp")
 }
 
 
@@ -53,10 +53,12 @@ def test_every_command_for_the_operator_has_its_page() -> None:
 def test_every_option_is_in_the_manual_and_no_other(name: str) -> None:
     command = group.get_command(click.Context(group), name)
     assert command is not None
-    verbs = command.commands.values() if isinstance(command, click.Group) else ()
+    ctx = click.Context(command)
+    names = command.list_commands(ctx) if isinstance(command, click.Group) else ()
+    verbs = [command.get_command(ctx, each) for each in names] if isinstance(command, click.Group) else []
     options = {
         option
-        for verb in (command, *verbs)
+        for verb in (command, *filter(None, verbs))
         for each in verb.params
         if isinstance(each, click.Option)
         for option in (*each.opts, *each.secondary_opts)
@@ -156,10 +158,12 @@ def logged(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def test_every_event_of_the_log_is_in_the_manual_and_no_other() -> None:
-    rows = {row[0].strip("`"): row[1] for row in table(PAGES["proxy"], "Log")}
+    of_agent = {row[0].strip("`"): row[1] for row in table(PAGES["vrrp"].replace("### Log", "## Log"), "Log")}
+    rows = of_agent | {row[0].strip("`"): row[1] for row in table(PAGES["proxy"], "Log")}
     events: dict[str, str] = {}
     texts: set[str] = set()
-    for path in [path for room in ("dispatcher", "health", "sipdispatch") for path in (ROOT / room).glob("*.py")]:
+    rooms = ("dispatcher", "health", "vrrp", "sipdispatch")
+    for path in [path for room in rooms for path in (ROOT / room).glob("*.py")]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         events |= {event: level.replace("exception", "error") for level, event in logged(tree)}
         texts |= {

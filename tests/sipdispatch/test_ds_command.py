@@ -53,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Running]:
+def proxy(tmp_path: Path) -> Iterator[Running[ManualProxy]]:
     with structlog.testing.capture_logs(), running(tmp_path / NAME, ManualProxy()) as there:
         yield there
 
@@ -144,7 +144,7 @@ def test_list_of_a_set_that_there_is_not(run: Run) -> None:
 
 
 @pytest.mark.parametrize("clear", [True, False])
-def test_watching(run: Run, proxy: Running, monkeypatch: pytest.MonkeyPatch, *, clear: bool) -> None:
+def test_watching(run: Run, proxy: Running[Steered], monkeypatch: pytest.MonkeyPatch, *, clear: bool) -> None:
     naps: list[float] = []
 
     def nap(seconds: float) -> None:
@@ -163,7 +163,7 @@ def test_watching(run: Run, proxy: Running, monkeypatch: pytest.MonkeyPatch, *, 
     assert err.startswith("sipdispatch: error: ")
 
 
-def test_words(run: Run, proxy: Running) -> None:
+def test_words(run: Run, proxy: Running[Steered]) -> None:
     assert run("ds", "drain", A) == (0, f"{A} in set 1: draining, takes no new work\n", "")
     assert run("ds", "undrain", A) == (0, f"{A} in set 1: enabled\n", "")
     assert run("ds", "set-state", "d", A, "--set", "1") == (0, f"{A} in set 1: disabled\n", "")
@@ -182,7 +182,7 @@ def test_words(run: Run, proxy: Running) -> None:
     }
 
 
-def test_the_set_may_stand_first_as_kamcmd_has_it(run: Run, proxy: Running) -> None:
+def test_the_set_may_stand_first_as_kamcmd_has_it(run: Run, proxy: Running[Steered]) -> None:
     assert run("ds", "set-state", "ip", "1", A) == (0, f"{A} in set 1: draining, takes no new work\n", "")
     assert run("ds", "remove", "1", B, "--set", "1")[0] == 0
     assert proxy.operations.done[0][:2] == (1, A)
@@ -210,7 +210,7 @@ def test_no_such_state(run: Run) -> None:
     )
 
 
-def test_drain_waits(run: Run, proxy: Running) -> None:
+def test_drain_waits(run: Run, proxy: Running[Steered]) -> None:
     told = f"{C} in set 1: draining, takes no new work\n"
     assert run("ds", "drain", C, "--wait", "--timeout", "0") == (
         1,
@@ -227,7 +227,7 @@ def test_drain_waits(run: Run, proxy: Running) -> None:
     assert set(as_json(out)) == told_of
 
 
-def test_drain_says_what_a_young_proxy_cannot_know(run: Run, proxy: Running) -> None:
+def test_drain_says_what_a_young_proxy_cannot_know(run: Run, proxy: Running[Steered]) -> None:
     proxy.operations.told = attrs.evolve(proxy.operations.told, started=time.time() - 300)
     proxy.do(proxy.operations.drained.set)
     _, out, _ = run("ds", "drain", C, "--wait")
@@ -356,7 +356,7 @@ def test_events(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def meanwhile(proxy: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def meanwhile(proxy: Running[Steered], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let these happen at the proxy once a command follows, and some after it has read the past; then it stops."""
     ask, follow = ControlClient.call, ControlClient.events
 
