@@ -29,10 +29,12 @@ UNITS = ("sipdispatch", "sipdispatch-vrrp")
 NEXT = "99.0"
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], what: str, *machines: Machine, seconds: float = 20.0) -> None:
+    """Wait for it; where it does not come, tell what the agents of the machines have logged."""
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, what
+        if time.monotonic() > deadline:
+            raise AssertionError("\n".join((f"not so: {what}", *(machine.journal(UNITS[1]) for machine in machines))))
         time.sleep(0.05)
 
 
@@ -142,7 +144,7 @@ def test_the_example_pair_starts_with_one_owner(pair: Pair) -> None:
     pair.b.run("chmod", "600", "/var/lib/sipdispatch/secret")
     for machine in (pair.a, pair.b):
         machine.run("systemctl", "enable", "--now", *UNITS)
-    until(lambda: pair.owners() == "a", f"A has the address\n{pair.a.journal(UNITS[1])}")
+    until(lambda: pair.owners() == "a", "A has the address", pair.a)
     assert pair.a.property(UNITS[1], "StatusText").startswith("MASTER")
     until(lambda: pair.b.property(UNITS[1], "StatusText").startswith("BACKUP"), "B waits")
     until(
@@ -200,24 +202,51 @@ def test_a_killed_agent_takes_its_address_along_and_the_proxy_does_not_notice(pa
     assert pair.owners() == "a"
 
 
-def test_a_killed_proxy_leaves_the_agent_alone(pair: Pair) -> None:
+def test_a_killed_proxy_leaves_the_agent_alone_which_hands_over(pair: Pair) -> None:
+    before = pair.a.property(UNITS[1], "MainPID")
+    until(lambda: is_fit(pair.b), "B is fit")
+    pair.a.run("systemctl", "kill", "--signal=KILL", UNITS[0])
+    until(lambda: pair.owners() == "b", "B has the address", pair.a)
+    until(lambda: pair.a.property(UNITS[0], "NRestarts") == "1", "systemd has started it again")
+    until(lambda: pair.a.property(UNITS[0], "ActiveState") == "active", "it runs")
+    assert pair.a.property(UNITS[1], "MainPID") == before
+
+
+def test_a_hung_agent_loses_the_address_and_is_started_again(pair: Pair) -> None:
     before = pair.b.property(UNITS[1], "MainPID")
-    pair.b.run("systemctl", "kill", "--signal=KILL", UNITS[0])
-    until(lambda: pair.b.property(UNITS[0], "NRestarts") == "1", "systemd has started it again")
-    until(lambda: pair.b.property(UNITS[0], "ActiveState") == "active", "it runs")
-    assert pair.b.property(UNITS[1], "MainPID") == before
+    pair.b.run("kill", "-STOP", before)
+    until(lambda: pair.owners() == "a", "the lease has ended, and A has the address, well or not")
+    until(lambda: pair.b.property(UNITS[1], "MainPID") not in (before, "0"), "systemd has missed its sign of life")
+    assert pair.b.property(UNITS[1], "NRestarts") == "2"
+
+
+def test_work_on_a_node_is_announced_with_a_file(pair: Pair) -> None:
+    until(
+        lambda: is_fit(pair.a) and is_fit(pair.b), "both are fit, ten seconds after what has befallen them", seconds=30
+    )
+    until(lambda: pair.owners() in ("a", "b"), "one has the address")
+    owner, other = (pair.a, "b") if pair.owners() == "a" else (pair.b, "a")
+    owner.run("touch", "/etc/sipdispatch/maintenance")
+    until(lambda: pair.owners() == other, "the other has the address", owner)
+    owner.run("rm", "/etc/sipdispatch/maintenance")
+
+
+def is_fit(machine: Machine) -> bool:
+    """Whether the agent finds its node well, with its whole priority."""
+    status = json.loads(machine.run("sipdispatch", "vrrp", "status", "--json"))["vrrp"]
+    return bool(status["priority"] == status["effective_priority"])
 
 
 def test_a_reload_keeps_both(pair: Pair) -> None:
     before = [pair.b.property(unit, "MainPID") for unit in UNITS]
     pair.b.run("systemctl", "reload", *UNITS)
-    until(lambda: "read again" in pair.b.journal(UNITS[1]), pair.b.journal(UNITS[1]))
+    until(lambda: "read again" in pair.b.journal(UNITS[1]), "the configuration is read again", pair.b)
     assert [pair.b.property(unit, "MainPID") for unit in UNITS] == before
 
 
 def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> None:
     machine = pair.a
-    before = [machine.property(unit, "MainPID") for unit in UNITS]
+    before, owner = [machine.property(unit, "MainPID") for unit in UNITS], pair.owners()
     mine = machine.run("cat", "/etc/sipdispatch/sipdispatch.toml") + "\n# mine\n"
     machine.path("/etc/sipdispatch/sipdispatch.toml").write_text(mine)
     machine.path("/etc/sipdispatch/dispatcher.list.example").write_text("# mine too\n")
@@ -225,7 +254,7 @@ def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> N
     assert "sipdispatch-vrrp runs on" in said
     assert machine.run("sipdispatch", "--version").startswith(f"sipdispatch {NEXT} ")
     assert [machine.property(unit, "MainPID") for unit in UNITS] == before
-    assert pair.owners() == "a"
+    assert pair.owners() == owner
     assert machine.run("cat", "/etc/sipdispatch/sipdispatch.toml") + "\n" == mine
     assert machine.run("cat", "/etc/sipdispatch/dispatcher.list.example") == "# mine too"
     machine.run("systemctl", "restart", *UNITS)
