@@ -106,3 +106,13 @@ def test_the_readme_names_every_file_of_the_folder() -> None:
         if file.is_file() and file.name != "README.md" and "debian" not in file.parts:
             name = file.name.removesuffix(".service") if file.suffix == ".service" else file.name
             assert name in readme, file
+
+
+def test_the_pair_in_the_first_page_is_right(tmp_path: Path) -> None:
+    page = (DEPLOY.parent / "README.md").read_text()
+    for kind, name in (("list", "dispatcher.list"), ("toml", "sipdispatch.toml")):
+        (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        (tmp_path / name).write_text(block)
+    loaded, agent = read(tmp_path / "sipdispatch.toml")
+    assert (loaded.warnings, agent.warnings) == ((), ())
+    assert parse_list((tmp_path / "dispatcher.list").read_bytes(), "list")[1] == ()
