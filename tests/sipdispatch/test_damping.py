@@ -236,6 +236,25 @@ def test_every_start_and_stop_of_the_proxy_is_news() -> None:
     assert only(sent(damping, 2000.0))[1].state == "stopped"
 
 
+def test_a_change_of_role_is_news_and_a_start_as_backup_is_not() -> None:
+    damping = Damping(["vrrp"])
+
+    def change(before: str, after: str, now: float) -> None:
+        damping.happened(happening(after, before=before, kind="vrrp", number=0, now=now), now)
+
+    change("initialize", "backup", 0.0)
+    assert not sent(damping, 100.0)
+    change("backup", "active", 100.0)
+    assert only(sent(damping, 200.0))[1].state == "active"
+    change("active", "fault", 200.0)
+    assert only(sent(damping, 300.0))[1].state == "fault"
+    change("fault", "backup", 300.0)
+    _, item = only(sent(damping, 400.0))
+    assert (item.state, item.lasted) == ("backup", 100.0)
+    change("backup", "initialize", 400.0)
+    assert not sent(damping, 500.0)
+
+
 def test_an_outage_ends_when_the_destination_leaves_the_list() -> None:
     damping = Damping(BOTH)
     flips(damping, 0.0)

@@ -85,6 +85,18 @@ SENTENCES = [
     (item("reloaded", kind="list", lasted=60.0), "resolved: the list is in force again after 1 min."),
     (item("started", kind="proxy", cause=""), "the proxy has started at 14:03:07."),
     (item("stopped", kind="proxy", cause="SIGTERM"), "the proxy has stopped at 14:03:07: SIGTERM."),
+    (
+        item("active", kind="vrrp", cause="192.0.2.12 has given the address up"),
+        "this node is active: it has the virtual IP; since 14:03:07: 192.0.2.12 has given the address up.",
+    ),
+    (
+        item("backup", kind="vrrp", cause="sip: no answer", changes=3),
+        "this node is backup: it does not have the virtual IP; since 14:03:07, after 3 changes: sip: no answer.",
+    ),
+    (
+        item("fault", kind="vrrp", cause="interface eth0: down"),
+        "this node is in fault: it cannot have the virtual IP; since 14:03:07: interface eth0: down.",
+    ),
 ]
 
 
@@ -101,6 +113,8 @@ SUBJECTS = [
     ("refused", "the list was refused"),
     ("reloaded", "resolved: the list is in force again"),
     ("stopped", "the proxy has stopped"),
+    ("active", "this node is active: it has the virtual IP"),
+    ("fault", "this node is in fault: it cannot have the virtual IP"),
 ]
 
 
