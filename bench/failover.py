@@ -124,7 +124,17 @@ def _as_it_was(fault: str, found: Figures) -> str:
 
 def table(results: Results) -> str:
     """A row for each fault, interval and agent: median [least..most] in milliseconds."""
-    headings = ("fault", "adverts", "agent", "tries", "outage", "fault to switch", "both own it", "client lost")
+    headings = (
+        "fault",
+        "adverts",
+        "agent",
+        "tries",
+        "outage",
+        "fault to switch",
+        "both own it",
+        "old owner loses it",
+        "client lost",
+    )
     rows = [
         [
             FAULTS[fault].label,
@@ -134,6 +144,7 @@ def table(results: Results) -> str:
             _spread([each.outage for each in found]),
             _spread([each.switch for each in found if each.switch is not None]) if fault != "reload" else "",
             _spread([each.both for each in found], "+" * all(len(each.owners) > 1 for each in found)),
+            _spread([each.kept for each in found if each.kept is not None]) if FAULTS[fault].leaves else "",
             f"{sum(each.strayed for each in found)} of {len(found)}",
         ]
         for (fault, interval, agent), found in results.items()
@@ -152,7 +163,7 @@ def _spread(seconds: Sequence[float], suffix: str = "") -> str:
 
 
 def shortcomings(results: Results) -> list[str]:
-    """Where ours is slower than keepalived, and where a client was left at a node without the address."""
+    """Where ours is slower than keepalived, keeps the address for longer than its lease, or leaves a client behind."""
     found = []
     for (fault, interval, agent), ours in results.items():
         if agent != OURS:
@@ -160,6 +171,9 @@ def shortcomings(results: Results) -> list[str]:
         where = f"{FAULTS[fault].label}, {interval:g} s"
         if lost := sum(each.strayed for each in ours):
             found.append(f"{where}: the client was lost in {lost} of {len(ours)}")
+        lease = Pair(interval=interval, priorities=FAULTS[fault].priorities).lease
+        if FAULTS[fault].leased and any(each.kept is None or each.kept > lease for each in ours):
+            found.append(f"{where}: the address outlives its lease of {lease:g} s")
         theirs = results.get((fault, interval, KEEPALIVED))
         for name, pick in COMPARED.items():
             mine = [value for each in ours if (value := pick(each)) is not None]

@@ -29,6 +29,10 @@ class Fault:
     strike: Strike
     priorities: tuple[int, int] = (150, 100)
     tracking: bool = False
+    leaves: bool = False
+    """The node that is struck has to lose the address."""
+    leased: bool = False
+    """Only its lease takes it away there."""
 
 
 def _settle(scene: Scene, seconds: float = SETTLING_S) -> float:
@@ -156,15 +160,15 @@ def die(scene: Scene, share: float) -> Moments:
 HIGH: Final = (254, 253)
 FAULTS: Final[Mapping[str, Fault]] = {
     "crash": Fault(label="node crash", strike=crash),
-    "kill": Fault(label="kill -9 of the agent", strike=kill),
-    "stop": Fault(label="graceful stop", strike=stop),
-    "freeze": Fault(label="freeze and thaw", strike=freeze),
+    "kill": Fault(label="kill -9 of the agent", strike=kill, leaves=True, leased=True),
+    "stop": Fault(label="graceful stop", strike=stop, leaves=True),
+    "freeze": Fault(label="freeze and thaw", strike=freeze, leaves=True, leased=True),
     "cut-winner": Fault(label="partition, heal: winner's advert first", strike=cut_winner_first),
     "cut-loser": Fault(label="partition, heal: loser's advert first", strike=cut_loser_first),
     "cut-winner-high": Fault(label="the same, 254/253: winner's first", strike=cut_winner_first, priorities=HIGH),
     "cut-loser-high": Fault(label="the same, 254/253: loser's first", strike=cut_loser_first, priorities=HIGH),
     "failback": Fault(label="failback", strike=failback),
     "reload": Fault(label="reload", strike=reload),
-    "hang": Fault(label="proxy hangs", strike=hang, tracking=True),
-    "die": Fault(label="proxy dies", strike=die, tracking=True),
+    "hang": Fault(label="proxy hangs", strike=hang, tracking=True, leaves=True),
+    "die": Fault(label="proxy dies", strike=die, tracking=True, leaves=True),
 }

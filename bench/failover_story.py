@@ -72,6 +72,8 @@ class Figures:
     """How long both nodes had the address,"""
     nobody: float
     """and how long none."""
+    kept: float | None
+    """From the fault until the node that is not the heir lost the address; None: it did not."""
     owners: str
     """Who had it at the end."""
     strayed: bool
@@ -91,6 +93,7 @@ def figures(record: Record, moments: Moments) -> Figures:
         switch=None if switched_at is None else switched_at - moments.fault_at,
         both=sum(lasted for lasted, who in spans if len(who) > 1),
         nobody=sum(lasted for lasted, who in spans if not who),
+        kept=_kept(record, moments),
         owners=owners,
         strayed=_strayed(record, moments, owners),
         first=_first(record, moments.healed_at),
@@ -145,6 +148,12 @@ def _outage(record: Record, moments: Moments) -> float:
             following = record.sent[number + 1] if number + 1 < len(record.sent) else at
             worst = max(worst, following - begun)
     return worst
+
+
+def _kept(record: Record, moments: Moments) -> float | None:
+    lost = (move.at for move in record.moves if not move.there and move.node != moments.heir)
+    after = [at - moments.fault_at for at in lost if moments.fault_at < at <= moments.until]
+    return min(after, default=None)
 
 
 def _first(record: Record, since: float | None) -> str:

@@ -49,7 +49,7 @@ class KernelMover:
 
     def add(self, lease: float) -> None:
         """Set the addresses, or prolong them."""
-        now = self._clock()
+        now, told = self._clock(), _told(lease)
         if self._leased_until is not None and not self._is_complete():
             lost = AddressesLost(by_lease=now >= self._leased_until)
             self._leased_until = None
@@ -57,12 +57,12 @@ class KernelMover:
             return
         for address in self._addresses:
             try:
-                self._kernel.set(address, lease)
+                self._kernel.set(address, told)
             except OSError as error:
                 self._leased_until = None
                 self._report(MoveFailed(f"{address}: {error.strerror}"))
                 return
-        self._leased_until = now + math.ceil(lease)
+        self._leased_until = now + told
 
     def remove(self) -> None:
         """Remove the addresses."""
@@ -187,6 +187,14 @@ class KernelMover:
         for frames in self._frames.values():
             frames.close()
         self._kernel.close()
+
+
+def _told(lease: float) -> float:
+    """What the kernel is told, so that the address is gone when the lease is over.
+
+    It counts whole seconds, and looks up to a quarter of a second late (ADDRCONF_TIMER_FUZZ).
+    """
+    return max(1.0, math.ceil(lease) - 1.0)
 
 
 def _to_nobody(event: AddressesLost | MoveFailed) -> None:

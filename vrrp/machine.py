@@ -32,7 +32,7 @@ from vrrp.event import (
     Stopped,
     TimerFired,
 )
-from vrrp.parameters import ANNOUNCE_AGAIN_S, FIT, RELEASE, Parameters, active_down, rank, skew
+from vrrp.parameters import ANNOUNCE_AGAIN_S, FIT, REFRESH_S, RELEASE, Parameters, active_down, rank, skew
 from vrrp.state import Active, Backup, Fault, Initialize, State
 
 FIRST_VERDICTS_S = 5.0
@@ -180,7 +180,7 @@ def _active(p: Parameters, state: State, role: Active, event: Event, *, now: flo
             if len(lost_at) >= MOST_LOSSES:
                 reason = f"the address was taken away {len(lost_at)} times within {LOSSES_WITHIN_S:g} s"
                 return _leave(state, Fault(reason, now + RETRY_S))
-            role = attrs.evolve(role, lost_at=lost_at, lease_at=now + p.lease / 3)
+            role = attrs.evolve(role, lost_at=lost_at, lease_at=now + REFRESH_S)
             return _with(state, role), (AddAddresses(p.lease), AnnounceAddresses())
         case MoveFailed(reason):
             return _leave(state, Fault(reason, now + RETRY_S))
@@ -228,7 +228,7 @@ def _enter(p: Parameters, fitness: Fitness, *, now: float, preempt_at: float | N
 def _become_active(p: Parameters, state: State, *, now: float) -> Step:
     role = Active(
         advert_at=now + p.interval,
-        lease_at=now + p.lease / 3,
+        lease_at=now + REFRESH_S,
         announce_at=now + ANNOUNCE_AGAIN_S[0],
         announced=0,
         sent_at=now,
@@ -247,7 +247,7 @@ def _keep(p: Parameters, state: State, role: Active, *, now: float) -> Step:
         role = attrs.evolve(role, sent_at=now, advert_at=following if following > now else now + p.interval)
     if now >= role.lease_at:
         actions.append(AddAddresses(p.lease))
-        role = attrs.evolve(role, lease_at=now + p.lease / 3)
+        role = attrs.evolve(role, lease_at=now + REFRESH_S)
     if now >= role.announce_at:
         actions.append(AnnounceAddresses())
         if role.announce_at == role.asserted_at + REANNOUNCE_S:

@@ -18,6 +18,11 @@ UNFIT_SHARE = 99
 ANNOUNCE_AGAIN_S = (1.0, 5.0)
 """When the address is announced again after it was taken: a first announcement gets lost, or a switch was not ready."""
 LEAST_LEASE_S = 2.0
+REFRESH_S = 0.3
+"""How often the lease is prolonged.
+
+So often that the address of an agent which was killed at the worst moment still outlives the peer's down interval.
+"""
 
 
 @attrs.frozen
@@ -52,14 +57,15 @@ class Parameters:
 
     @property
     def lease(self) -> float:
-        """How long the kernel keeps the address without being told again: what is wanted, or what suits the interval.
+        """How long the address outlives its agent at most: what is wanted, or what suits the interval.
 
-        Two seconds, or the peer's down interval rounded up and one more: when a killed Active's address goes, the peer
-        has just announced its own.
+        Two seconds, or more where the peer waits longer: when a killed Active's address goes, the peer has just
+        announced its own.  The second more is the kernel's, who counts in whole ones.
         """
         if self.wanted_lease is not None:
             return self.wanted_lease
-        return max(LEAST_LEASE_S, math.ceil(active_down(self.version, self.priority, self.interval)) + 1.0)
+        down = active_down(self.version, self.priority, self.interval)
+        return max(LEAST_LEASE_S, math.ceil(down + REFRESH_S) + 1.0)
 
 
 def skew(version: int, priority: int, interval: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from bench.failover import arguments, shortcomings, table, tries
@@ -27,6 +28,7 @@ def test_the_outage_is_the_longest_run_of_lost_datagrams() -> None:
     assert found.outage == pytest.approx(0.2)
     assert found.switch == pytest.approx(0.501)
     assert found.nobody == pytest.approx(0.2)
+    assert found.kept == pytest.approx(0.1)
     assert (found.both, found.owners, found.strayed, found.first) == (0, "B", False, "")
 
 
@@ -35,7 +37,8 @@ def test_losses_before_the_fault_do_not_count() -> None:
 
 
 def test_an_heir_that_never_answers_has_no_switch() -> None:
-    assert figures(record((range(210), "A"), moves=MOVED), FAULT).switch is None
+    found = figures(record((range(210), "A"), moves=MOVED[:1]), FAULT)
+    assert (found.switch, found.kept) == (None, None)
 
 
 def test_a_client_that_is_answered_by_no_owner_has_strayed() -> None:
@@ -69,13 +72,15 @@ def test_a_story_has_all_that_is_new_in_its_order() -> None:
 
 
 def outcome(outage: float, *, switch: float | None = 0.3, strayed: bool = False, owners: str = "B") -> Figures:
-    return Figures(outage=outage, switch=switch, both=0.0, nobody=0.0, owners=owners, strayed=strayed, first="")
+    return Figures(
+        outage=outage, switch=switch, both=0.0, nobody=0.0, kept=0.2, owners=owners, strayed=strayed, first=""
+    )
 
 
 def test_a_row_has_the_median_and_its_bounds() -> None:
     found = [outcome(0.3), outcome(0.31), outcome(0.4, strayed=True)]
     cells = [cell.strip() for cell in table({("crash", 0.1, OURS): found}).splitlines()[2].split("|")[1:-1]]
-    assert cells == ["node crash", "0.1 s", OURS, "3", "310 [300..400]", "300 [300..300]", "0", "1 of 3"]
+    assert cells == ["node crash", "0.1 s", OURS, "3", "310 [300..400]", "300 [300..300]", "0", "", "1 of 3"]
 
 
 @pytest.mark.parametrize(("ours", "slower"), [(0.34, False), (0.36, True)])
@@ -92,6 +97,13 @@ def test_and_more_than_ten_milliseconds(ours: float, slower: bool) -> None:  # n
 
 def test_a_lost_client_is_a_shortcoming() -> None:
     assert shortcomings({("cut-winner", 0.1, OURS): [outcome(0.0, strayed=True)]})
+
+
+def test_an_address_that_outlives_its_lease_is_one() -> None:
+    late = attrs.evolve(outcome(0.0), kept=2.01)
+    assert not shortcomings({("kill", 0.1, OURS): [outcome(0.0)]})
+    assert shortcomings({("kill", 0.1, OURS): [late]})
+    assert shortcomings({("kill", 0.1, OURS): [attrs.evolve(late, kept=None)]})
 
 
 def test_the_tries_of_a_row_are_spread_over_the_interval() -> None:

@@ -88,11 +88,12 @@ def there(host: Namespace) -> dict[str, dict[str, Any]]:
 
 def test_addresses_are_set_prolonged_and_removed(pair: Pair) -> None:
     async def script(case: Case) -> None:
-        for lease in (2.0, 30.0):
+        for lease in (4.0, 30.0):
             case.mover.add(lease)
             known = there(pair.a)
             assert {VIP, VIP6} <= set(known)
-            assert lease - 2 <= known[VIP]["valid_life_time"] <= lease
+            # The kernel is late by up to a quarter of a second, and counts in whole ones.
+            assert lease - 2 <= known[VIP]["valid_life_time"] <= lease - 1
         for _ in range(2):
             case.mover.remove()
             assert not {VIP, VIP6} & set(there(pair.a))

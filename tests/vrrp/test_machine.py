@@ -203,13 +203,10 @@ RFC: dict[str, Story] = {
     "(610) the Active advertises each interval; its kernel and the LAN are told again": [
         (0.0, Started(FIT), "Backup", (RemoveAddresses(),)),
         (DOWN_S, FIRE, "Active", TAKE),
+        *((DOWN_S + after, FIRE, "Active", REFRESH) for after in (0.3, 0.6, 0.9)),
         (DOWN_S + 1.0, FIRE, "Active", (*ADVERT, *ANNOUNCE)),
-        (DOWN_S + 5 / 3, FIRE, "Active", REFRESH),
+        *((DOWN_S + after, FIRE, "Active", REFRESH) for after in (1.2, 1.5, 1.8)),
         (DOWN_S + 2.0, FIRE, "Active", ADVERT),
-        (DOWN_S + 3.0, FIRE, "Active", ADVERT),
-        (DOWN_S + 10 / 3, FIRE, "Active", REFRESH),
-        (DOWN_S + 4.0, FIRE, "Active", ADVERT),
-        (DOWN_S + 5.0, FIRE, "Active", (*ADVERT, *REFRESH, *ANNOUNCE)),
     ],
     "(635) shutdown as Active: priority 0": [
         (0.0, Started(FIT), "Backup", (RemoveAddresses(),)),
@@ -221,6 +218,7 @@ RFC: dict[str, Story] = {
         (DOWN_S, FIRE, "Active", TAKE),
         (DOWN_S + 0.01, advert(0, HIGH), "Active", (*ADVERT, *ANNOUNCE)),
         (DOWN_S + 0.02, advert(0, HIGH), "Active", ADVERT),
+        *((DOWN_S + after, FIRE, "Active", REFRESH) for after in (0.3, 0.6, 0.9)),
         (DOWN_S + 1.0, FIRE, "Active", ANNOUNCE),
         (DOWN_S + 1.02, FIRE, "Active", ADVERT),
     ],
@@ -234,9 +232,10 @@ RFC: dict[str, Story] = {
     "(770) a lower advert is answered with one of ours": [
         (0.0, Started(FIT), "Backup", (RemoveAddresses(),)),
         (DOWN_S, FIRE, "Active", TAKE),
-        (DOWN_S + 0.5, advert(199, HIGH), "Active", (*ADVERT, *ANNOUNCE)),
+        (DOWN_S + 0.2, advert(199, HIGH), "Active", (*ADVERT, *ANNOUNCE)),
+        *((DOWN_S + after, FIRE, "Active", REFRESH) for after in (0.3, 0.6, 0.9)),
         (DOWN_S + 1.0, FIRE, "Active", ANNOUNCE),
-        (DOWN_S + 1.5, FIRE, "Active", ADVERT),
+        (DOWN_S + 1.2, FIRE, "Active", (*ADVERT, *REFRESH)),
     ],
 }
 

@@ -40,7 +40,7 @@ from vrrp.event import (
     Stopped,
 )
 from vrrp.machine import RETRY_S, next_timer, step
-from vrrp.parameters import Parameters, active_down, skew
+from vrrp.parameters import REFRESH_S, Parameters, active_down, skew
 from vrrp.state import Active, Backup, Fault, State
 
 
@@ -82,7 +82,7 @@ def test_an_address_taken_away_three_times_is_a_fault() -> None:
     assert state.role == Fault("the address was taken away 3 times within 10 s", NOW + 11.0 + RETRY_S)
     readded, _ = step(US, fresh, lost, now=NOW)
     assert isinstance(readded.role, Active)
-    assert readded.role.lease_at == NOW + LEASE_S / 3
+    assert readded.role.lease_at == NOW + REFRESH_S
 
 
 def test_adverts_stay_in_step_after_a_short_delay_and_start_anew_after_a_long_one() -> None:
@@ -137,9 +137,9 @@ def adverts(seconds: float, foreign: dict[float, AdvertReceived]) -> list[float]
 
 def test_a_flood_of_foreign_adverts_is_answered_a_tenth_of_the_interval_apart() -> None:
     # One right after our own is answered too, a little later: its sender must not believe it is alone.
-    assert adverts(3.0, {NOW + 0.52: advert(100)}) == [0.5, 0.6, 1.6, 2.6, 3.6]
+    assert adverts(3.5, {NOW + 0.52: advert(100)}) == [0.5, 0.6, 1.6, 2.6, 3.6]
     flood = {NOW + 0.52 + n / 1000: advert(100) for n in range(300)}
-    assert adverts(1.6, flood) == [0.5, 0.6, 0.7, 0.8, 0.9, 1.9]
+    assert adverts(1.8, flood) == [0.5, 0.6, 0.7, 0.8, 0.9, 1.9]
 
 
 # Lateness

@@ -46,8 +46,8 @@ async def test_the_better_one_has_the_address_and_the_other_obeys(cable: Cable, 
         assert (a.mover.here, b.mover.here) == (True, False)
         assert 45 <= len(a.wire.sent) <= 50
         assert set(a.wire.priorities) == {250}
-        # The lease of two seconds is prolonged every third of it; both announcements of the start were made.
-        assert a.mover.asked.count("add 2") == pytest.approx(1 + 4.7 / (2 / 3), abs=1)
+        # The lease is prolonged every 0.3 s; both announcements of the start were made.
+        assert a.mover.asked.count("add 2") == pytest.approx(1 + 4.7 / 0.3, abs=1)
         assert a.mover.asked.count("announce") == 2
         await trio.sleep(1)
         assert a.mover.asked.count("announce") == 3
