@@ -43,7 +43,7 @@ mount --bind "$share" mnt
 for each in systemd-udevd systemd-udev-trigger systemd-timesyncd systemd-networkd systemd-logind networking; do
     ln -sfn /dev/null etc/systemd/system/$each.service
 done
-rm -f usr/sbin/policy-rc.d
+rm -rf usr/sbin/policy-rc.d opt/sipdispatch etc/sipdispatch var/lib/sipdispatch
 mkdir old
 pivot_root . old
 cd /
@@ -80,6 +80,7 @@ class Machine:
 
     def _boot(self) -> None:
         self._folder.mkdir()
+        _sweep(self._group.parent)
         try:
             self._group.mkdir()
         except OSError as error:
@@ -115,9 +116,7 @@ class Machine:
         if self._started is not None:
             self._started.kill()
             self._started.wait()
-        for group in sorted((each for each in self._group.rglob("*") if each.is_dir()), reverse=True):
-            _remove(group)
-        _remove(self._group)
+        _remove_whole(self._group)
 
     def call(self, *argv: str, seconds: float = 120.0) -> tuple[int, str]:
         """The exit status and all output of a command that runs inside."""
@@ -164,6 +163,19 @@ def _control_groups() -> Path:
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     found = next((where for _, where, kind, *_ in mounts if kind == "cgroup2"), None)
     return Path(found or missing("this machine has no control groups of version 2"))
+
+
+def _sweep(groups: Path) -> None:
+    """Remove the groups of test runs that no longer live."""
+    for group in groups.glob("sipdispatch-*"):
+        if not Path("/proc", group.name.split("-")[1]).exists():
+            _remove_whole(group)
+
+
+def _remove_whole(group: Path) -> None:
+    for each in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+        _remove(each)
+    _remove(group)
 
 
 def _remove(group: Path) -> None:

@@ -29,7 +29,7 @@ UNITS = ("sipdispatch", "sipdispatch-vrrp")
 NEXT = "99.0"
 
 
-def until(true: Callable[[], bool], what: str, *machines: Machine, seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], what: str, *machines: Machine, seconds: float = 60.0) -> None:
     """Wait for it; where it does not come, tell what the agents of the machines have logged."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -124,6 +124,9 @@ def test_it_is_where_the_package_says(pair: Pair) -> None:
     assert pair.a.run("dpkg", "--verify", "sipdispatch") == ""
     # Whoever runs it cannot change it, and needs to compile nothing.
     assert pair.a.run("find", "/opt/sipdispatch", "!", "-user", "root", "-o", "-perm", "/022", "!", "-type", "l") == ""
+    links = re.findall(r"\]\(([^):]+)\)", pair.a.run("cat", "/usr/share/doc/sipdispatch/README.md"))
+    assert links
+    assert [link for link in links if pair.a.call("test", "-e", f"/usr/share/doc/sipdispatch/{link}")[0]] == []
     needless = ["pip", "setuptools", "pytest"]
     assert not [path for path in listed if path.split("/")[-1] in needless]
 
@@ -179,6 +182,42 @@ def test_the_operator_can_ask_both(pair: Pair) -> None:
     assert (status, "503" in said) == (1, True), said
 
 
+def test_the_proxy_runs_by_hand_too(pair: Pair) -> None:
+    pair.b.path("/tmp/list").write_text("1 sip:192.168.0.1 0 0\n")
+    by_hand = ["runuser", "-u", "sipdispatch", "--", "env", "STATE_DIRECTORY=/var/lib/sipdispatch"]
+    proxy = ["timeout", "3", "sipdispatch", "proxy", "--listen", "127.0.0.1:5099", "--list", "/tmp/list"]
+    probe = "sleep 1.5; sipdispatch probe --count 1 sip:127.0.0.1:5099"
+    said = pair.b.run("sh", "-c", f"{' '.join([*by_hand, *proxy])} & {probe}; wait")
+    assert '"event": "ready"' in said
+    assert "200 OK" in said
+
+
+def test_the_list_can_be_saved_where_the_proxy_may_write(pair: Pair) -> None:
+    """As deploy/README.md says: in /etc it cannot, and says so."""
+    line = ("ds", "add", "1", "sip:192.168.0.9", "0", "0", "weight=10", "--save")
+    status, said = pair.b.call("sipdispatch", *line)
+    assert status, said
+    assert "Read-only" in said
+    config = pair.b.path("/etc/sipdispatch/sipdispatch.toml")
+    config.write_text(config.read_text().replace('list = "', 'list = "/var/lib/sipdispatch/'))
+    mine = "-o sipdispatch -g sipdispatch -m 644".split()
+    pair.b.run("install", *mine, "/etc/sipdispatch/dispatcher.list", "/var/lib/sipdispatch/")
+    pair.b.run("systemctl", "restart", UNITS[0])
+    pair.b.run("sipdispatch", *line)
+    assert "sip:192.168.0.9" in pair.b.run("cat", "/var/lib/sipdispatch/dispatcher.list")
+
+
+def test_another_group_may_steer(pair: Pair) -> None:
+    pair.b.run("addgroup", "--quiet", "voice-test")
+    for unit, section, path in ((UNITS[0], "control", "control"), (UNITS[1], "vrrp.control", "vrrp")):
+        pair.b.run("adduser", "--quiet", unit, "voice-test")
+        config = pair.b.path("/etc/sipdispatch/sipdispatch.toml")
+        config.write_text(config.read_text().replace(f"[{section}]\n", f'[{section}]\ngroup = "voice-test"\n'))
+        pair.b.run("systemctl", "restart", unit)
+        socket = f"/run/{unit}/{path}.sock"
+        assert pair.b.run("stat", "--format=%U:%G %a", socket) == f"{unit}:voice-test 660"
+
+
 def test_a_stopped_agent_hands_over_and_the_proxy_runs_on(pair: Pair) -> None:
     pair.a.run("systemctl", "stop", UNITS[1])
     until(lambda: pair.owners() == "b", "B has the address")
@@ -194,7 +233,7 @@ def test_a_killed_agent_takes_its_address_along_and_the_proxy_does_not_notice(pa
     before = [pair.b.property(unit, "MainPID") for unit in UNITS]
     pair.b.run("systemctl", "kill", "--signal=KILL", UNITS[1])
     until(lambda: pair.b.property(UNITS[1], "NRestarts") == "1", "systemd has started it again")
-    assert f"{VIP}/24 on eth0 removed" in pair.b.journal(UNITS[1])
+    until(lambda: f"{VIP}/24 on eth0 removed" in pair.b.journal(UNITS[1]), "the address was removed", pair.b)
     until(lambda: pair.b.property(UNITS[1], "StatusText").startswith("BACKUP"), "it runs")
     after = [pair.b.property(unit, "MainPID") for unit in UNITS]
     assert after[0] == before[0]
@@ -255,6 +294,7 @@ def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> N
     assert machine.run("sipdispatch", "--version").startswith(f"sipdispatch {NEXT} ")
     assert [machine.property(unit, "MainPID") for unit in UNITS] == before
     assert pair.owners() == owner
+    assert machine.run("stat", "--format=%U:%G %a", "/etc/sipdispatch") == "root:sipdispatch 750"
     assert machine.run("cat", "/etc/sipdispatch/sipdispatch.toml") + "\n" == mine
     assert machine.run("cat", "/etc/sipdispatch/dispatcher.list.example") == "# mine too"
     machine.run("systemctl", "restart", *UNITS)
@@ -281,5 +321,11 @@ def test_a_purge_leaves_nothing(pair: Pair) -> None:
     assert left == ""
     assert machine.call("getent", "passwd", *UNITS)[1] == ""
     assert machine.call("getent", "group", *UNITS)[1] == ""
-    machine.run("dpkg", "--install", "/mnt/next.deb")
-    machine.run("dpkg", "--purge", "sipdispatch")
+
+
+def test_it_installs_where_no_systemd_runs(pair: Pair) -> None:
+    """As in a container, or in a chroot that becomes an image."""
+    story = "mount -t tmpfs none /run; dpkg --install /mnt/next.deb; sipdispatch --version; dpkg --purge sipdispatch"
+    said = pair.a.run("unshare", "--mount", "sh", "-ec", story)
+    assert f"sipdispatch {NEXT} " in said
+    assert not pair.a.path("/opt/sipdispatch").exists()
