@@ -75,7 +75,7 @@ async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent
     plant = _Plant(config=config, secrets=secrets, wire=wire, mover=mover, tracking=tracking, running=running)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(_obey_signals, plant)
+            await nursery.start(_obey_signals, plant, nursery)
             await _serve_control(plant, nursery)
             if config.hooks or config.notifiers:
                 await nursery.start(
@@ -147,19 +147,11 @@ class _Plant:
         if self.config.path is None:
             log.warning("there is no file to read again: everything stood in the options")
             return
-        loaded = await trio.to_thread.run_sync(load_agent, self.config.path, self.config.flags)
-        if isinstance(loaded, tuple):
-            for problem in loaded:
-                (log.error if problem.severity == "error" else log.warning)(str(problem))
-            log.error("the changed configuration is wrong; what is in force stays", path=str(self.config.path))
+        # In a thread, which nobody waits for at the end: a file may be on a disk that hangs.
+        read = await trio.to_thread.run_sync(_read_again, self.config, abandon_on_cancel=True)
+        if read is None:
             return
-        try:
-            secrets = read_secrets(loaded.vrrp)
-            require_safe(loaded.vrrp.track.commands)
-        except CommandError as error:
-            for fault in error.faults:
-                log.error("the changed configuration is wrong; what is in force stays", reason=str(fault))  # noqa: TRY400
-            return
+        loaded, secrets = read
         fixed = restart_keys(self.config.vrrp, loaded.vrrp)
         if (self.config.hooks, self.config.notifiers) != (loaded.hooks, loaded.notifiers):
             fixed.append("hook and notify")
@@ -184,6 +176,23 @@ class _Plant:
         log.info("the configuration was read again", changed=changed or "nothing")
 
 
+def _read_again(config: VrrpConfig) -> tuple[VrrpConfig, Secrets] | None:
+    """The configuration as it is now, or None, and what is wrong with it is in the log."""
+    loaded = load_agent(config.path, config.flags)
+    if isinstance(loaded, tuple):
+        for problem in loaded:
+            (log.error if problem.severity == "error" else log.warning)(str(problem))
+        log.error("the changed configuration is wrong; what is in force stays", path=str(config.path))
+        return None
+    try:
+        require_safe(loaded.vrrp.track.commands)
+        return loaded, read_secrets(loaded.vrrp)
+    except CommandError as error:
+        for fault in error.faults:
+            log.error("the changed configuration is wrong; what is in force stays", reason=str(fault))  # noqa: TRY400
+        return None
+
+
 def _differs(before: object, after: object, name: str) -> bool:
     return bool(getattr(before, name) != getattr(after, name))
 
@@ -205,7 +214,7 @@ async def _serve_control(plant: _Plant, nursery: trio.Nursery) -> None:
     await nursery.start(serve_control, opened, plant.running, METHODS)
 
 
-async def _obey_signals(plant: _Plant, *, task_status: trio.TaskStatus[None]) -> None:
+async def _obey_signals(plant: _Plant, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]) -> None:
     """SIGHUP reloads beside everything else, SIGTERM and SIGINT stop."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
         task_status.started()
@@ -216,7 +225,7 @@ async def _obey_signals(plant: _Plant, *, task_status: trio.TaskStatus[None]) ->
                 tell("STOPPING=1")
                 plant.agent.stop()
             else:
-                await _surviving(plant.reload)
+                nursery.start_soon(_surviving, plant.reload)
 
 
 async def _surviving(reload: Callable[[], Awaitable[None]]) -> None:

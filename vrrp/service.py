@@ -217,8 +217,9 @@ class Agent:
         self._consider()
 
     def change(self, router: Router) -> None:
-        """Go on with another configuration of the same virtual router."""
-        self._router = router
+        """Go on with another configuration of the same virtual router; what was heard once stays old."""
+        heard = self._router.reception.latest
+        self._router = attrs.evolve(router, reception=attrs.evolve(router.reception, latest=heard))
         self._consider()
 
     def _consider(self) -> None:

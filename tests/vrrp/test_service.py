@@ -18,8 +18,10 @@ from vrrp.event import AddressesLost, MoveFailed
 from vrrp.packet import Advert, encode
 from vrrp.parameters import NEVER, Preempt
 from vrrp.refusal import Refusal
+from vrrp.router import Router, Voice
 from vrrp.service import boottime
 from vrrp.tracking import Track
+from vrrp.trailer import Key
 
 A, B = "192.0.2.11", "192.0.2.12"
 
@@ -331,6 +333,28 @@ async def test_a_new_configuration_counts_without_a_change_of_role(cable: Cable,
         assert a.wire.priorities[-1] == 200
         assert a.status.priority == a.status.effective_priority == 200
         assert [each.after for each in a.transitions] == ["backup", "active"]
+
+
+async def test_what_was_heard_before_a_change_is_not_heard_again(cable: Cable, autojump_clock: object) -> None:
+    """A recorded advert is as old under the new configuration as it was under the one before."""
+    key = Key(1, bytes(range(32)))
+
+    def signed() -> Router:
+        plain = router_for(A, 100)
+        reception = attrs.evolve(plain.reception, keys=(key,), latest={})
+        return attrs.evolve(plain, reception=reception, signing_key=key)
+
+    a = station(cable, A, 100)
+    a.agent.change(signed())
+    theirs = attrs.evolve(signed(), reception=attrs.evolve(signed().reception, own=(B,)))
+    recorded = Voice().compose(theirs, 254, source=B, destination="224.0.0.18", wall=EPOCH)
+    async with living(a):
+        a.wire.put(Datagram(recorded, B, "224.0.0.18", 255))
+        await trio.sleep(0.01)
+        a.agent.change(signed())
+        a.wire.put(Datagram(recorded, B, "224.0.0.18", 255))
+        await trio.sleep(0.01)
+        assert (a.status.received, a.status.refused["hmac_replay"]) == (1, 1)
 
 
 @pytest.mark.parametrize(("preempt", "words"), [(NEVER, "never"), (Preempt(60.0), "after 60 s"), (Preempt(), "always")])
