@@ -181,7 +181,7 @@ def _table(tables: Tables, base: Path, interface: str) -> Table:
             "keys_file": readers.read_path(base),
             "keys_enforced": readers.read_bool,
             "announce_every": readers.read_duration(1, 86_400, '"1s" to "24h"', "30s"),
-            "lease": readers.read_duration(1, 3600, '"1s" to "60m"', "2s"),
+            "lease": readers.read_duration(2, 3600, '"2s" to "60m"', "2s"),
             "realtime": readers.read_bool,
             "log_level": readers.read_word(get_args(LogLevel)),
             "log_format": readers.read_word(get_args(LogFormat)),
