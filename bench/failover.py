@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import multiprocessing
 import os
 import sys
@@ -34,6 +35,9 @@ MANY_AT_ONCE_S, SOME_AT_ONCE_S = 0.5, 0.05
 """Tries with adverts so far apart do not get in each other's way."""
 SLOWER_SHARE, SLOWER_S = 0.1, 0.01
 """Ours is slower in a row when its median is above keepalived's by more than the larger of the two."""
+
+MOST_AFTER_DEATH_S = {0.1: 0.1, 0.01: 0.03}
+"""By interval: from the death of the proxy until the other node answers, in the worst try."""
 
 
 @attrs.frozen(kw_only=True)
@@ -174,6 +178,9 @@ def shortcomings(results: Results) -> list[str]:
         lease = Pair(interval=interval, priorities=FAULTS[fault].priorities).lease
         if FAULTS[fault].leased and any(each.kept is None or each.kept > lease for each in ours):
             found.append(f"{where}: the address outlives its lease of {lease:g} s")
+        worst = max(each.switch or math.inf for each in ours)
+        if fault == "die" and worst > MOST_AFTER_DEATH_S.get(interval, math.inf):
+            found.append(f"{where}: {1000 * worst:.1f} ms in the worst try")
         theirs = results.get((fault, interval, KEEPALIVED))
         for name, pick in COMPARED.items():
             mine = [value for each in ours if (value := pick(each)) is not None]

@@ -106,6 +106,12 @@ def test_an_address_that_outlives_its_lease_is_one() -> None:
     assert shortcomings({("kill", 0.1, OURS): [attrs.evolve(late, kept=None)]})
 
 
+@pytest.mark.parametrize(("interval", "late"), [(1.0, False), (0.1, False), (0.01, True)])
+def test_the_death_of_the_proxy_has_a_limit_of_its_own(interval: float, late: bool) -> None:  # noqa: FBT001
+    found = [outcome(0.0, switch=0.02), outcome(0.0, switch=0.09)]
+    assert bool(shortcomings({("die", interval, OURS): found})) is late
+
+
 def test_the_tries_of_a_row_are_spread_over_the_interval() -> None:
     chosen = arguments(["--adverts", "1", "--scenarios", "crash", "--tries", "2", "--agent", OURS])
     assert [one.share for one in tries(chosen)] == [0.25, 0.75]
