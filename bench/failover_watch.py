@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import select
 import socket
 import struct
@@ -27,6 +28,7 @@ GROUP = "224.0.0.18"
 PROTOCOL = 112
 PACE_S = 0.001
 REALTIME_PRIORITY = 60
+MOST_WITHOUT_WAITING_US = 1_000_000
 
 _PKTINFO = 8
 _ARP = 0x0806
@@ -36,7 +38,11 @@ _MOST_BYTES = 65536
 
 
 def hurry() -> None:
-    """Let nobody else on the machine get in the way of the calling thread, where that is allowed."""
+    """Let nobody else on the machine get in the way of the calling thread, where that is allowed.
+
+    A thread that gets in the way of everybody, because it never waits, is ended with its process (getrlimit(2)).
+    """
+    resource.setrlimit(resource.RLIMIT_RTTIME, (MOST_WITHOUT_WAITING_US, MOST_WITHOUT_WAITING_US))
     with contextlib.suppress(PermissionError):
         # What it starts must not inherit that.
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REALTIME_PRIORITY))
@@ -63,12 +69,17 @@ class Service:
         if not self._silent:
             self.sip.sendto(b"SIP/2.0 200 OK" + data[data.index(b"\r\n") :], source)
 
-    def accept(self) -> None:
-        """Let an agent in, whatever it may ask for."""
-        with contextlib.suppress(OSError):
+    def accept(self) -> bool:
+        """Let an agent in, whatever it may ask for; False when nobody can come any more."""
+        try:
             connected = self.listening.accept()[0]
-            self._connections.append(connected)
-            connected.send(b'{"jsonrpc": "2.0", "id": 1, "result": true}\n')
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._connections.append(connected)
+        connected.send(b'{"jsonrpc": "2.0", "id": 1, "result": true}\n')
+        return True
 
     def hang(self) -> None:
         """Answer nothing any more."""
@@ -190,7 +201,12 @@ class Watch:
         echo.bind(("0.0.0.0", ECHO_PORT))
         self._add(echo, lambda: _echo(echo, label.encode()))
         self._add(self._services[label].sip, self._services[label].answer)
-        self._add(self._services[label].listening, self._services[label].accept)
+        self._add(self._services[label].listening, lambda: self._let_in(self._services[label]))
+
+    def _let_in(self, service: Service) -> None:
+        if not service.accept():
+            # It would be readable for ever.
+            del self._read[service.listening]
 
     def _run(self) -> None:
         hurry()
