@@ -123,12 +123,13 @@ def _fault(path: Path, error: UnreadableError) -> CommandError:
 def _beside(imported: Imported) -> Imported:
     """With a control socket of its own: a second agent runs beside that of the first virtual router."""
     name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in imported.router.name)
-    socket = f"/run/sipdispatch/vrrp-{name}.sock"
+    socket = f"/run/sipdispatch-vrrp-{name}/vrrp.sock"
     remark = Remark(
         imported.router.line,
         Fate.TO_DO,
         f"vrrp_instance {imported.router.name}",
-        f"each virtual router has an agent of its own: start it beside the others; its control socket is {socket}",
+        f"each virtual router has an agent of its own: start it beside the others, as sipdispatch-vrrp@{name}; "
+        f"its control socket is {socket}",
     )
     return Imported(
         imported.router,

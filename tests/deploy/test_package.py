@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 VIP = "192.168.0.100"
+SECOND_VIP = "192.168.0.110"
 UNITS = ("sipdispatch", "sipdispatch-vrrp")
 NEXT = "99.0"
 
@@ -184,12 +185,12 @@ def test_the_operator_can_ask_both(pair: Pair) -> None:
 
 def test_the_proxy_runs_by_hand_too(pair: Pair) -> None:
     pair.b.path("/tmp/list").write_text("1 sip:192.168.0.1 0 0\n")
-    by_hand = ["runuser", "-u", "sipdispatch", "--", "env", "STATE_DIRECTORY=/var/lib/sipdispatch"]
-    proxy = ["timeout", "3", "sipdispatch", "proxy", "--listen", "127.0.0.1:5099", "--list", "/tmp/list"]
-    probe = "sleep 1.5; sipdispatch probe --count 1 sip:127.0.0.1:5099"
-    said = pair.b.run("sh", "-c", f"{' '.join([*by_hand, *proxy])} & {probe}; wait")
+    by_hand = "setpriv --reuid=sipdispatch --regid=sipdispatch --init-groups env STATE_DIRECTORY=/var/lib/sipdispatch"
+    proxy = "sipdispatch proxy --listen 127.0.0.1:5099 --list /tmp/list"
+    ask = "until sipdispatch probe --count 1 sip:127.0.0.1:5099; [ $? -ne 3 ]; do sleep 0.1; done"
+    said = pair.b.run("sh", "-c", f"{by_hand} {proxy} & {ask}; kill $!; wait")
     assert '"event": "ready"' in said
-    assert "200 OK" in said
+    assert 'server="sipdispatch"' in said
 
 
 def test_the_list_can_be_saved_where_the_proxy_may_write(pair: Pair) -> None:
@@ -283,6 +284,19 @@ def test_a_reload_keeps_both(pair: Pair) -> None:
     assert [pair.b.property(unit, "MainPID") for unit in UNITS] == before
 
 
+def test_a_second_agent_runs_beside_the_first(pair: Pair) -> None:
+    config = pair.a.run("cat", "/etc/sipdispatch/sipdispatch.toml")
+    second = (
+        config.replace("vrid = 51", "vrid = 52")
+        .replace(VIP, SECOND_VIP)
+        .replace("-vrrp/vrrp.sock", "-vrrp-two/vrrp.sock")
+    )
+    pair.a.path("/etc/sipdispatch/two.toml").write_text(second)
+    pair.a.run("systemctl", "enable", "--now", "sipdispatch-vrrp@two")
+    until(lambda: SECOND_VIP in addresses(pair.a), "it has its address, for nobody else wants it")
+    assert "VRID 52" in pair.a.run("sipdispatch", "vrrp", "status", "--config", "/etc/sipdispatch/two.toml")
+
+
 def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> None:
     machine = pair.a
     before, owner = [machine.property(unit, "MainPID") for unit in UNITS], pair.owners()
@@ -290,7 +304,7 @@ def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> N
     machine.path("/etc/sipdispatch/sipdispatch.toml").write_text(mine)
     machine.path("/etc/sipdispatch/dispatcher.list.example").write_text("# mine too\n")
     said = machine.run("dpkg", "--install", f"/mnt/{built.following.name}")
-    assert "sipdispatch-vrrp runs on" in said
+    assert re.findall("(.*) runs on", said) == ["sipdispatch-vrrp", "sipdispatch-vrrp@two", "sipdispatch"]
     assert machine.run("sipdispatch", "--version").startswith(f"sipdispatch {NEXT} ")
     assert [machine.property(unit, "MainPID") for unit in UNITS] == before
     assert pair.owners() == owner
@@ -315,6 +329,7 @@ def test_what_is_removed_stops_and_keeps_what_it_was_told(pair: Pair) -> None:
 
 def test_a_purge_leaves_nothing(pair: Pair) -> None:
     machine = pair.a
+    machine.run("rm", "/etc/sipdispatch/two.toml")
     machine.run("dpkg", "--purge", "sipdispatch")
     places = ("/etc", "/opt", "/usr/bin", "/usr/lib/systemd", "/usr/share", "/var/lib", "/run")
     left = machine.run("find", *places, "-xdev", "-name", "*sipdispatch*", "-not", "-path", "/run/systemd/*")

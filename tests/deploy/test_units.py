@@ -13,6 +13,7 @@ from tests.peers.need import missing, require
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 PROXY, AGENT = FOLDER / "sipdispatch.service", FOLDER / "sipdispatch-vrrp.service"
+ONE_OF_SEVERAL = FOLDER / "sipdispatch-vrrp@.service"
 MOST_EXPOSED = {PROXY: 2.5, AGENT: 2.5}
 
 
@@ -72,3 +73,9 @@ def test_the_proxy_has_no_capability_and_the_agent_two() -> None:
     assert [value for key, value in settings(PROXY) if "Capabilit" in key] == ["", ""]
     assert {value for key, value in settings(AGENT) if "Capabilit" in key} == {"CAP_NET_ADMIN CAP_NET_RAW"}
     assert dict(settings(PROXY))["User"] != dict(settings(AGENT))["User"]
+
+
+def test_one_of_several_agents_differs_in_its_file_and_its_folder() -> None:
+    several = [(key, value.replace("/%i.toml", "/sipdispatch.toml")) for key, value in settings(ONE_OF_SEVERAL)]
+    assert [(key, re.sub(r"-%i$| \(%i\)$", "", value)) for key, value in several] == settings(AGENT)
+    assert ("RuntimeDirectory", "sipdispatch-vrrp-%i") in settings(ONE_OF_SEVERAL)

@@ -73,7 +73,7 @@ def test_each_further_one_has_a_control_socket_of_its_own(tmp_path: Path, capsys
     loaded = load_agent(output)
     assert isinstance(loaded, VrrpConfig)
     assert loaded.vrrp.vrid == 52
-    assert loaded.vrrp.control.socket == Path("/run/sipdispatch/vrrp-VI-2.sock")
+    assert loaded.vrrp.control.socket == Path("/run/sipdispatch-vrrp-VI-2/vrrp.sock")
 
 
 def test_a_name_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
