@@ -60,7 +60,7 @@ class Service:
         self.listening.bind(str(self.control))
         self.listening.listen()
         self._connections: list[socket.socket] = []
-        self._silent = False
+        self._silent = self._dead = False
         self.alive.touch()
 
     def answer(self) -> None:
@@ -74,9 +74,7 @@ class Service:
         try:
             connected = self.listening.accept()[0]
         except BlockingIOError:
-            return True
-        except OSError:
-            return False
+            return not self._dead
         self._connections.append(connected)
         connected.send(b'{"jsonrpc": "2.0", "id": 1, "result": true}\n')
         return True
@@ -89,6 +87,7 @@ class Service:
     def die(self) -> None:
         """Be gone, as a killed process."""
         self.hang()
+        self._dead = True
         self.control.unlink(missing_ok=True)
         for each in (self.listening, *self._connections):
             # Not closed, for the thread may be waiting for it; the other side sees no difference.
