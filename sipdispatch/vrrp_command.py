@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "events": CommandEntry("sipdispatch.vrrp_events_command", "Say when and why the role has changed."),
     "metrics": CommandEntry("sipdispatch.vrrp_metrics_command", "Print the metrics in Prometheus' text format."),
     "cleanup": CommandEntry("sipdispatch.vrrp_cleanup_command", "Remove the addresses that a killed agent has left."),
+    "doctor": CommandEntry("sipdispatch.vrrp_doctor_command", "Look for what makes pairs fail."),
     "import": CommandEntry("sipdispatch.vrrp_import_command", "Write the configuration for a keepalived.conf."),
 }
 """In the order in which help shows them.  A new command is one line here and a module with `command` in it."""

@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_interface
 from typing import Any
 
 import attrs
@@ -33,6 +34,7 @@ NETWORK_CONTROL = 0xC0
 """The traffic class of routing protocols, CS6 (RFC 4594 3.1)."""
 
 _ETH_P_ARP = 0x0806
+_ETH_P_ALL = 0x0003
 _IP_PKTINFO = 8
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
@@ -51,6 +53,8 @@ class InterfaceFacts:
     hardware: bytes
     addresses: tuple[str, ...]
     """Numeric, without prefix and zone, in the kernel's order."""
+    networks: tuple[str, ...] = ()
+    """The same with the lengths of their prefixes, `192.0.2.11/24`."""
 
     @property
     def detail(self) -> str:
@@ -73,7 +77,14 @@ def facts_of(interface: str) -> InterfaceFacts:
         running=_is_running(interface),
         hardware=bytes.fromhex(hardware.replace(":", "")) if hardware else b"",
         addresses=tuple(canonical(each["addr"]) for each in both),
+        networks=tuple(_with_prefix(each["addr"], each.get("netmask", "")) for each in both),
     )
+
+
+def _with_prefix(address: str, netmask: str) -> str:
+    """The address as it stands in netifaces, which says `255.255.255.0` or `ffff:ffff::/64`, with its prefix."""
+    length = netmask.rpartition("/")[2] if ":" in address else netmask
+    return str(ip_interface(f"{canonical(address)}/{length}" if length else canonical(address)))
 
 
 def index_of(interface: str) -> int:
@@ -176,6 +187,17 @@ class AdvertSocket:
             own = struct.pack("@i4s4s", self._index, socket.inet_aton(self._source), bytes(4))
             self._socket.sendmsg([message], [(socket.IPPROTO_IP, _IP_PKTINFO, own)], 0, (destination, 0))
 
+    def send_nowhere(self) -> None:
+        """As far as this node's own firewall, which raises OSError (EPERM) when it lets no advert out.
+
+        What is sent has no hop left: it passes the rules for output, and the kernel ends it behind them (ip_mc_output).
+        """
+        if self._is_ipv6:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 0)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+        self.send(bytes(8), GROUP_IPV6 if self._is_ipv6 else GROUP_IPV4)
+
     def receive(self) -> Iterator[Datagram]:
         """What has come since the last time, without waiting."""
         for _ in range(MOST_AT_ONCE):
@@ -222,17 +244,18 @@ def _read_ipv6(data: bytes, ancillary: Sequence[tuple[int, int, bytes]], sender:
 
 
 class FrameSocket:
-    """Sends Ethernet frames on one interface and receives its ARP.
+    """Sends Ethernet frames on one interface and receives its ARP, or with `everything` all that others send there.
 
     OSError when it cannot be opened: no such interface, no CAP_NET_RAW.
     """
 
-    def __init__(self, interface: str) -> None:
+    def __init__(self, interface: str, *, everything: bool = False) -> None:
         self.index = index_of(interface)
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ARP))
+        ethertype = _ETH_P_ALL if everything else _ETH_P_ARP
+        self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(ethertype))
         try:
-            self._socket.bind((interface, _ETH_P_ARP))
+            self._socket.bind((interface, ethertype))
         except OSError:
             self._socket.close()
             raise
