@@ -27,8 +27,10 @@ from sipdispatch.doctor_finding import FINE, FOUND, Finding, Verdict, as_json, a
 from sipdispatch.doctor_pair import pair_findings
 from sipdispatch.doctor_round import examine
 from sipdispatch.screen import Screen
+from sipdispatch.toml_text import toml_value
 from sipdispatch.vrrp_load import load_agent
 from sipdispatch.vrrp_section import read_vrrp_section
+from tests.peers.keepalived import Instance, Keepalived
 from tests.peers.namespace import Namespace, Network
 from tests.peers.need import require
 from tests.sipdispatch.vrrp_pair import Pair
@@ -53,12 +55,14 @@ class Lan:
     there: Namespace
     folder: Path
 
-    def examine(self, section: str = BASE, *, theirs: dict[str, Any] | None = None) -> list[Finding]:
+    def examine(
+        self, section: str = BASE, *, theirs: dict[str, Any] | None = None, listen: float = LISTEN_S
+    ) -> list[Finding]:
         path = self.folder / "sipdispatch.toml"
         path.write_text(f"[vrrp]\n{section}\n{NOBODY_RUNS}")
         loaded = load_agent(path)
         assert isinstance(loaded, VrrpConfig), loaded
-        return list(self.here.inside(partial(examine, loaded, listen=LISTEN_S, theirs=theirs or {})))
+        return list(self.here.inside(partial(examine, loaded, listen=listen, theirs={})))
 
     def told(self, section: str = BASE) -> dict[str, list[str]]:
         """What somebody has to look at, by check, but for the agent, which does not run here."""
@@ -559,3 +563,26 @@ def test_the_session_in_the_manual_goes_as_it_says(lan: Lan) -> None:
         )
     assert done.stderr == ""
     assert [*done.stdout.splitlines(), "$ echo $?", str(done.returncode)] == expected
+
+
+@pytest.mark.peers
+def test_an_imported_node_agrees_with_the_keepalived_of_the_other(lan: Lan) -> None:
+    """One file for both nodes: the other one runs keepalived, and this one has had it imported."""
+    text = Instance(
+        interface="eth0", priority=150, addresses=[f"{VIP}/24"], version=2, interval=1.0, password="s3cret12"
+    ).configuration()
+    (lan.folder / "keepalived.conf").write_text(text.replace("priority 150", "priority 100"))
+    output, secret = lan.folder / "imported.toml", lan.folder / "password"
+    assert main(["vrrp", "import", str(lan.folder / "keepalived.conf"), "-o", str(output)]) == 0
+    secret.write_text("s3cret12\n")
+    secret.chmod(0o600)
+    section = tomllib.loads(output.read_text())["vrrp"]
+    section["password_file"] = str(secret)
+    written = "\n".join(f"{key} = {toml_value(value)}" for key, value in section.items()) + "\n"
+    with Keepalived(text, namespace=lan.there, directory=lan.folder / "peer") as peer:
+        peer.until_state("MASTER")
+        told = {each.check: each for each in lan.examine(written, listen=2.5)}
+    bad = {each.check for each in told.values() if each.verdict in (Verdict.LOOK, Verdict.WRONG)}
+    assert bad == {"agent"}
+    assert told["agreement"].verdict is Verdict.OK
+    assert told["peer"].what == "192.0.2.12 speaks for virtual router 51, priority 150, every 1 s"
