@@ -1,6 +1,6 @@
 """Do our agent and a real keepalived share an address: who has it, and after what, is agreed on by both?
 
-All pairs of the table live at the same time, each on hosts of its own, through the same story; then the tests ask.
+Several pairs at a time live through the same story, each on hosts of its own; then the tests ask.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tests.peers.program import PeerError
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
-PATIENCE_S = 25.0
+PATIENCE_S = 60.0
+AT_ONCE = 8
 INTERVALS = {2: 1.0, 3: 0.1}
 OUTBID, STAYS = "preempt", "nopreempt"
 
@@ -123,8 +124,8 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, F
     require("keepalived")
     require_root("a network namespace")
     folder = tmp_path_factory.mktemp("interoperation")
-    with ThreadPoolExecutor(len(VARIANTS)) as pool:
-        # Those with adverts once a second take longest.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        # Those with adverts once a second take longest and come first.
         yield {name: pool.submit(live, variant, folder / name) for name, variant in VARIANTS.items()}
 
 
