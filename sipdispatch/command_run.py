@@ -34,11 +34,15 @@ PLAIN_ENVIRONMENT: Final = {
 
 @attrs.frozen(kw_only=True)
 class Run:
-    """How a command has ended: `text` for people, and the beginning of what it has written."""
+    """How a command has ended: `text` for people, and the beginning of what it has written.
+
+    `status` is its exit status; None where it has none: not started, not ended in time, ended by a signal.
+    """
 
     succeeded: bool
     text: str
     output: str = ""
+    status: int | None = None
 
 
 def _to_nobody(_: str) -> None:
@@ -85,7 +89,8 @@ async def run_command(
                 await _end(process)
             status = await _reap(process, output)
     text = _ended(status) if in_time else late
-    return Run(succeeded=in_time and status == 0, text=text, output=output.decode("utf-8", "replace"))
+    exit_status = status if in_time and status is not None and status >= 0 else None
+    return Run(succeeded=exit_status == 0, text=text, output=output.decode("utf-8", "replace"), status=exit_status)
 
 
 async def _attend(process: trio.Process, line: bytes, output: bytearray) -> None:

@@ -133,4 +133,11 @@ def restart_keys(before: Vrrp, after: Vrrp) -> list[str]:
     """The keys that have changed and that a running agent does not take over."""
     fixed = ("interface", "vrid", "realtime", "log_level", "log_format", "mover", "control", "http")
     changed = [key for key in fixed if getattr(before, key) != getattr(after, key)]
-    return [*changed, *(["addresses"] if before.is_ipv6 is not after.is_ipv6 else [])]
+    told_to_commands = after.mover.driver != "kernel" and before.addresses != after.addresses
+    return [*changed, *(["addresses"] if told_to_commands or before.is_ipv6 is not after.is_ipv6 else [])]
+
+
+def programs_of(vrrp: Vrrp) -> list[tuple[str, str]]:
+    """What the agent may run, by the key that says so."""
+    tracks = [(f"vrrp.track.command {each.name}", each.command[0]) for each in vrrp.track.commands]
+    return [*tracks, *((f"vrrp.mover.{key}", command[0]) for key, command in vrrp.mover.commands)]

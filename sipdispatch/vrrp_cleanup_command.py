@@ -40,7 +40,8 @@ def command(*, config: Path) -> int:
 
     For the time after an agent that was killed: one that ends by itself leaves nothing behind, and the lease ends what
     a killed one has left.  Nothing is done while an agent runs, and an address that is not here is no error.  Addresses
-    that commands move (driver = "exec") are left alone: the other node may have them already.
+    that commands move (driver = "exec") are left alone: the other node may have them already.  With driver = "both"
+    those on the interfaces go, and no command is run.
 
     Exit status: 0 none of them is here, 1 one of them stays, 2 the configuration is wrong or the agent runs.
     """
@@ -48,7 +49,7 @@ def command(*, config: Path) -> int:
     if isinstance(loaded, tuple):
         raise CommandError.of(*(fault_of(problem) for problem in loaded if problem.severity == "error"))
     vrrp = loaded.vrrp
-    if vrrp.mover.driver != "kernel":
+    if vrrp.mover.driver == "exec":
         say("the addresses are moved by commands: nothing was removed")
         return 0
     _require_no_agent(vrrp)

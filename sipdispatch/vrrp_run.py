@@ -18,6 +18,7 @@ from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError
 from sipdispatch.notifiers import run_notifiers
+from sipdispatch.program_safety import require_safe
 from sipdispatch.servicemanager import keep_alive, tell
 from sipdispatch.version import version_number
 from sipdispatch.vrrp_build import (
@@ -25,6 +26,7 @@ from sipdispatch.vrrp_build import (
     agent_socket,
     all_tracks,
     link_track,
+    programs_of,
     proxy_socket,
     read_secrets,
     restart_keys,
@@ -33,15 +35,14 @@ from sipdispatch.vrrp_build import (
 )
 from sipdispatch.vrrp_load import load_agent
 from sipdispatch.vrrp_methods import METHODS
+from sipdispatch.vrrp_mover import Movers, movers_of
 from sipdispatch.vrrp_running import RunningAgent
 from sipdispatch.vrrp_settings import VrrpControl
-from sipdispatch.vrrp_track_command import require_safe
 from sipdispatch.vrrp_tracks import run_tracks
 from vrrp import realtime
-from vrrp.kernelmover import KernelMover
 from vrrp.lastingwire import LastingWire
 from vrrp.packet import PROTOCOL
-from vrrp.service import Agent, boottime
+from vrrp.service import Agent
 from vrrp.tracking import Tracking
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -57,22 +58,20 @@ def run(config: VrrpConfig) -> int:
 async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent] = trio.TASK_STATUS_IGNORED) -> None:
     """The whole agent as one task; it has started when it takes part."""
     vrrp = config.vrrp
-    if vrrp.mover.driver != "kernel":
-        raise CommandError("this version moves addresses by the kernel only", "vrrp.mover.driver", "leave driver out")
     secrets = read_secrets(vrrp)
-    require_safe(vrrp.track.commands)
+    require_safe(programs_of(vrrp))
     require_privileges()
     for warning in config.warnings:
         if warning.key.startswith("vrrp"):
             log.warning(str(warning))
     running = RunningAgent(vrrp.interface, realtime.take() if vrrp.realtime else "not wanted")
     wire = LastingWire(way_of(vrrp))
-    mover = KernelMover(vrrp.addresses, claimed=running.claimed, clock=boottime)
+    movers = movers_of(vrrp, running, source=lambda: wire.source)
     tracking = Tracking(vrrp.priority, all_tracks(vrrp))
     router = router_of(vrrp, wire.source, secrets)
-    agent = Agent(router, wire, mover, tracking, on_transition=running.changed)
+    agent = Agent(router, wire, movers.mover, tracking, on_transition=running.changed)
     running.begin(agent)
-    plant = _Plant(config=config, secrets=secrets, wire=wire, mover=mover, tracking=tracking, running=running)
+    plant = _Plant(config=config, secrets=secrets, wire=wire, movers=movers, tracking=tracking, running=running)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_obey_signals, plant, nursery)
@@ -94,7 +93,7 @@ async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent
             nursery.cancel_scope.cancel()
     finally:
         wire.close()
-        mover.close()
+        movers.close()
     log.info("stopped", **_sums(agent))
 
 
@@ -117,7 +116,7 @@ class _Plant:
     config: VrrpConfig
     secrets: Secrets
     wire: LastingWire
-    mover: KernelMover
+    movers: Movers
     tracking: Tracking
     running: RunningAgent
     _tracks_scope: trio.CancelScope | None = None
@@ -169,7 +168,7 @@ class _Plant:
         self.tracking.change(after.priority, all_tracks(after))
         self.wire.change(way_of(after))
         if before.addresses != after.addresses:
-            self.mover.change(after.addresses)
+            self.movers.change(after.addresses)
         self.agent.change(router_of(after, self.wire.source, secrets))
         if (before.track, before.addresses) != (after.track, after.addresses) and self._tracks_scope is not None:
             self._tracks_scope.cancel()
@@ -185,7 +184,7 @@ def _read_again(config: VrrpConfig) -> tuple[VrrpConfig, Secrets] | None:
         log.error("the changed configuration is wrong; what is in force stays", path=str(config.path))
         return None
     try:
-        require_safe(loaded.vrrp.track.commands)
+        require_safe(programs_of(loaded.vrrp))
         return loaded, read_secrets(loaded.vrrp)
     except CommandError as error:
         for fault in error.faults:
@@ -223,6 +222,8 @@ async def _obey_signals(plant: _Plant, nursery: trio.Nursery, *, task_status: tr
             if number != signal.SIGHUP:
                 log.info("stopping", signal=signal.Signals(number).name)
                 tell("STOPPING=1")
+                if plant.movers.patience:
+                    tell(f"EXTEND_TIMEOUT_USEC={round(plant.movers.patience * 1e6)}")
                 plant.agent.stop()
             else:
                 nursery.start_soon(_surviving, plant.reload)

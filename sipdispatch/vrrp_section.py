@@ -357,15 +357,14 @@ def _tracks(vrrp: Vrrp) -> Iterator[Finding]:
 
 def _mover(mover: VrrpMover) -> Iterator[Finding]:
     at = ("vrrp", "mover")
-    given: Sequence[tuple[str, tuple[str, ...]]] = (
-        ("acquire", mover.acquire),
-        ("release", mover.release),
-        ("verify", mover.verify),
-    )
-    for key, command in given:
-        if mover.driver == "kernel" and command:
-            yield Finding((*at, key), "the kernel's driver runs no commands", 'write driver = "exec"', of_key=True)
-        elif mover.driver == "exec" and not command and key != "verify":
+    given = dict(mover.commands)
+    if mover.driver == "kernel":
+        for key in given:
+            hint = 'write driver = "exec", or "both"'
+            yield Finding((*at, key), "the kernel's driver runs no commands", hint, of_key=True)
+        return
+    for key in ("acquire", "release"):
+        if key not in given:
             yield Finding(at, f"{key} is missing", f'write it as in {key} = ["/usr/local/bin/move-address", "{key}"]')
 
 

@@ -21,7 +21,7 @@ from vrrp.address import VirtualAddress
 from vrrp.packet import Checksum
 from vrrp.parameters import ALWAYS, FIT, MOST, NEVER, Preempt
 
-Driver = Literal["kernel", "exec"]
+Driver = Literal["kernel", "exec", "both"]
 
 DEFAULT_INTERVAL_S: Final = {2: 1.0, 3: 0.1}
 """By version: the second has whole seconds only."""
@@ -65,7 +65,10 @@ class VrrpTrack:
 
 @attrs.frozen(kw_only=True)
 class VrrpMover:
-    """The section `[vrrp.mover]`: who sets and removes the addresses; commands of `exec`, times in seconds."""
+    """The section `[vrrp.mover]`: who sets and removes the addresses; times in seconds.
+
+    Driver `exec`: the commands; `both`: the kernel sets them here, and the commands move them in an API.
+    """
 
     driver: Driver = "kernel"
     acquire: tuple[str, ...] = ()
@@ -74,6 +77,12 @@ class VrrpMover:
     timeout: float = 10.0
     retries: int = 3
     every: float = 30.0
+
+    @property
+    def commands(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """By key, those that there are."""
+        keyed = (("acquire", self.acquire), ("release", self.release), ("verify", self.verify))
+        return tuple((key, command) for key, command in keyed if command)
 
 
 @attrs.frozen(kw_only=True)

@@ -124,15 +124,17 @@ class Agent:
         """Take part until `stop` is called; ends with a priority 0 and without the addresses."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._mover.run, self.happened)
-                self.happened(Started(self._tracking.fitness(self._clock())))
-                nursery.start_soon(self._listen)
-                nursery.start_soon(self._keep_time)
-                task_status.started()
-                await self._stop.wait()
-                nursery.cancel_scope.cancel()
+                try:
+                    nursery.start_soon(self._mover.run, self.happened)
+                    self.happened(Started(self._tracking.fitness(self._clock())))
+                    nursery.start_soon(self._listen)
+                    nursery.start_soon(self._keep_time)
+                    task_status.started()
+                    await self._stop.wait()
+                finally:
+                    self.happened(Stopped())  # before anything is waited for: a mover may have to end what it does
+                    nursery.cancel_scope.cancel()
         finally:
-            self.happened(Stopped())
             with trio.CancelScope(shield=True):
                 await self._mover.settle()
 

@@ -64,7 +64,8 @@ class WireEnd:
     def receive(self) -> Iterable[Datagram]:
         while self._arrived:
             yield self._arrived.pop(0)
-        self._event = trio.Event()
+        if self._event.is_set():  # whoever waits for another one is not forgotten
+            self._event = trio.Event()
 
     async def wait(self) -> None:
         await self._event.wait()
