@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from sipdispatch.doctor_finding import Finding, look, ok, skipped, wrong
 from sipdispatch.errors import CommandError
-from sipdispatch.vrrp_settings import Vrrp, VrrpTrack
-from sipdispatch.vrrp_track_command import require_safe
+from sipdispatch.program_safety import require_safe
+from sipdispatch.vrrp_build import programs_of
+from sipdispatch.vrrp_settings import Vrrp
 from vrrp.link import InterfaceFacts
 from vrrp.parameters import Parameters, active_down
 
@@ -172,17 +173,19 @@ def secret_findings(vrrp: Vrrp, read: Callable[[], object]) -> Iterator[Finding]
             yield ok("secrets", f"{path} can be read by its owner alone")
 
 
-def command_findings(track: VrrpTrack) -> Iterator[Finding]:
-    """Whether the commands of tracks can be run, and changed by nobody else."""
-    if not track.commands:
+def command_findings(vrrp: Vrrp) -> Iterator[Finding]:
+    """Whether the commands of tracks and of the mover can be run, and changed by nobody else."""
+    programs = programs_of(vrrp)
+    if not programs:
         return
     try:
-        require_safe(track.commands)
+        require_safe(programs)
     except CommandError as error:
         for fault in error.faults:
             yield wrong("commands", f"{fault.where}: {fault.what}", fault.remedy)
     else:
-        yield ok("commands", f"{len(track.commands)} commands of tracks can be run")
+        count = len(programs)
+        yield ok("commands", f"{count} {'command' if count == 1 else 'commands'} can be run")
 
 
 def clock_is_kept() -> bool | None:

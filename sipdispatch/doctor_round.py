@@ -83,7 +83,7 @@ def _of_node(vrrp: Vrrp, agent: Asked, source: str | None) -> Iterator[Finding]:
     yield from doctor_node.subnet_findings(vrrp, link.facts_of)
     yield from doctor_node.sysctl_findings(vrrp)
     yield from doctor_node.secret_findings(vrrp, partial(read_secrets, vrrp))
-    yield from doctor_node.command_findings(vrrp.track)
+    yield from doctor_node.command_findings(vrrp)
     yield from doctor_node.clock_findings(vrrp, is_kept=doctor_node.clock_is_kept())
     yield from doctor_node.lease_findings(vrrp)
     yield from doctor_node.realtime_findings(vrrp, agent.status, permitted=doctor_node.may_run_in_real_time())

@@ -12,6 +12,7 @@ import attrs
 import pytest
 import trio
 
+from sipdispatch.doctor_node import command_findings
 from sipdispatch.vrrp_build import programs_of, restart_keys
 from sipdispatch.vrrp_mover import command_of
 from sipdispatch.vrrp_section import read_vrrp_section
@@ -174,6 +175,15 @@ def test_addresses_that_commands_know_need_a_restart() -> None:
         ("vrrp.mover.acquire", "/bin/true"),
         ("vrrp.mover.release", "/bin/false"),
     ]
+
+
+def test_the_doctor_looks_at_the_commands_of_both() -> None:
+    mover = VrrpMover(driver="exec", acquire=("/bin/true",), release=("/no/such/program",))
+    (wrong,) = command_findings(attrs.evolve(PLAIN, mover=mover))
+    assert wrong.what == "vrrp.mover.release: /no/such/program: it cannot be found: no such file or directory"
+    (ok,) = command_findings(attrs.evolve(PLAIN, mover=attrs.evolve(mover, release=("/bin/true",))))
+    assert ok.what == "2 commands can be run"
+    assert list(command_findings(PLAIN)) == []
 
 
 def test_the_example_of_the_manual_is_right() -> None:
