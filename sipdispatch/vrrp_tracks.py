@@ -91,7 +91,7 @@ def _asked(vrrp: Vrrp, proxy_socket: Path) -> Iterator[_Asked]:
             yield _Asked(Track(name=link_name(interface), fault=fault), partial(watch_link, interface))
     if settings.control:
         path = proxy_socket if settings.control is True else settings.control
-        yield _Asked(Track(name="control"), partial(attend_proxy, path))
+        yield _Asked(Track(name="control", vital=True), partial(attend_proxy, path))
     if settings.sip is not None:
         track = Track(name="sip", rise=settings.rise, fall=settings.fall)
         yield _Asked(track, partial(ask_sip, settings))

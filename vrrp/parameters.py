@@ -15,6 +15,8 @@ MOST = 254
 """255 is the RFC's address owner: an address that moves has none."""
 UNFIT_SHARE = 99
 """A node with a failed track advertises priority * 99 // 254: 38..99, in the order of the configured ones."""
+USELESS_SHARE = 37
+"""One that can take no call at all advertises priority * 37 // 254: 14..37, less than any that may still take some."""
 ANNOUNCE_AGAIN_S = (1.0, 5.0)
 """When the address is announced again after it was taken: a first announcement gets lost, or a switch was not ready."""
 LEAST_LEASE_S = 2.0
@@ -81,6 +83,11 @@ def active_down(version: int, priority: int, interval: float) -> float:
 def unfit(priority: int) -> int:
     """What a node with this configured priority advertises while a track fails."""
     return priority * UNFIT_SHARE // MOST
+
+
+def useless(priority: int) -> int:
+    """What a node with this configured priority advertises while a vital track fails."""
+    return priority * USELESS_SHARE // MOST
 
 
 def rank(address: str) -> tuple[int, int]:

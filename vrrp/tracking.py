@@ -5,6 +5,11 @@ Its verdict turns after `rise` good or `fall` bad results in a row.  While one f
 (`vrrp.parameters.unfit`): it hands the address over to whoever is better, and keeps it if there is nobody.  The full
 priority comes back ten seconds after the last track has.
 
+Where both nodes are ill it matters how ill.  A track that is *vital* (the proxy has ended) says that this node can take
+no call; a probe that waits too long for its answer, that it may take some.  So the first advertises less than the
+second: else the burst of repeated calls that meets the heir of a dead proxy could send the address back to where nobody
+listens.
+
 A track that is a *fault* (a link, an operator's hold) leaves no choice: the node cannot own the address.  When a link
 is back the ten seconds count too, so that one that comes and goes moves the address once.
 """
@@ -17,7 +22,7 @@ from collections.abc import Iterable
 import attrs
 
 from vrrp.event import Fitness
-from vrrp.parameters import unfit
+from vrrp.parameters import unfit, useless
 
 RECOVERY_S = 10.0
 """All must be well for so long before the full priority is back: who dies of the first calls moves nothing twice."""
@@ -27,12 +32,13 @@ RELEASED = "released by the operator"
 
 @attrs.frozen(kw_only=True)
 class Track:
-    """One question.  `fault`: without a yes the node cannot own the address at all."""
+    """One question.  `fault`: without a yes the node cannot own the address at all; `vital`: it can take no call."""
 
     name: str
     rise: int = 1
     fall: int = 1
     fault: bool = False
+    vital: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +133,7 @@ class Tracking:
         fault = HELD if self._held else next((_tell(each) for each in failing if each.track.fault), "")
         cause = self._cause(failing, now)
         return Fitness(
-            priority=unfit(self._priority) if cause else self._priority,
+            priority=self._advertised(cause),
             fault=fault,
             ready=self._is_ready,
             cause=fault or cause,
@@ -136,6 +142,11 @@ class Tracking:
     @property
     def _is_ready(self) -> bool:
         return all(each.ok is not None for each in self._standings.values())
+
+    def _advertised(self, cause: str) -> int:
+        if any(each.ok is False and each.track.vital for each in self._standings.values()):
+            return useless(self._priority)
+        return unfit(self._priority) if cause else self._priority
 
     def _cause(self, failing: list[TrackStanding], now: float) -> str:
         """Why the priority is not the full one; empty when it is."""

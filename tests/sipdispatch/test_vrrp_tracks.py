@@ -43,7 +43,7 @@ def test_the_tracks() -> None:
     assert tracks_of(FULL) == (
         Track(name="interface eth2"),
         Track(name="interface eth1", fault=True),
-        Track(name="control"),
+        Track(name="control", vital=True),
         Track(name="sip", rise=4, fall=5),
         Track(name="file"),
         Track(name="command disk", rise=6, fall=7),

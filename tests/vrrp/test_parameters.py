@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from vrrp.parameters import FIT, MOST, REFRESH_S, Parameters, active_down, rank, skew, unfit
+from vrrp.parameters import FIT, MOST, REFRESH_S, Parameters, active_down, rank, skew, unfit, useless
 
 SKEWS = [
     # version, priority, interval, seconds
@@ -51,6 +51,13 @@ def test_the_lease_outlives_the_down_interval(interval: float, version: int, pri
 def test_unfit_priorities_are_below_the_fit_ones_and_keep_their_order() -> None:
     found = [unfit(priority) for priority in range(FIT, MOST + 1)]
     assert (found[0], found[-1]) == (38, 99)
+    assert all(lower <= higher for lower, higher in itertools.pairwise(found))
+
+
+def test_who_can_take_no_call_is_below_all_others_and_in_order_too() -> None:
+    found = [useless(priority) for priority in range(FIT, MOST + 1)]
+    assert (found[0], found[-1]) == (14, 37)
+    assert found[-1] < unfit(FIT)
     assert all(lower <= higher for lower, higher in itertools.pairwise(found))
 
 

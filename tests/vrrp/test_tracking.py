@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrrp.event import Fitness
-from vrrp.parameters import unfit
+from vrrp.parameters import unfit, useless
 from vrrp.tracking import HELD, RECOVERY_S, RELEASED, Track, Tracking
 
 MINE = 250
@@ -20,6 +20,7 @@ UNWELL = unfit(MINE)
 NOT_LONG_ENOUGH = "all tracks are well again, but not for long enough"
 SIP = Track(name="sip", rise=3, fall=2)
 CONTROL = Track(name="control")
+VITAL = Track(name="control", vital=True)
 LINK = Track(name="interface eth1", fault=True)
 
 
@@ -220,6 +221,28 @@ def test_a_hold_is_a_fault_until_it_is_resumed() -> None:
     assert of.fitness(2.0).fault == "interface eth1: said -"
     tell(of, LINK, "+", at=3.0)
     assert of.fitness(3.0 + RECOVERY_S) == WELL
+
+
+@pytest.mark.parametrize("also", [[], [SIP], [LINK]])
+def test_a_node_whose_proxy_has_ended_is_worse_than_any_other_ill_one(also: list[Track]) -> None:
+    of = all_well(VITAL, *also)
+    tell(of, VITAL, "-", at=1.0)
+    for track in also:
+        tell(of, track, "-" * track.fall, at=1.0)
+    assert of.fitness(1.0).priority == useless(MINE) < unfit(100)
+    of.release(1.0)
+    assert of.fitness(1.0).priority == useless(MINE)
+
+
+def test_a_proxy_that_has_come_back_may_take_calls_before_the_full_priority_is_back() -> None:
+    of = all_well(VITAL)
+    tell(of, VITAL, "-+", at=1.0)
+    assert of.fitness(1.01) == Fitness(priority=UNWELL, cause=NOT_LONG_ENOUGH)
+    assert of.fitness(1.01 + RECOVERY_S) == WELL
+
+
+def test_without_a_first_verdict_it_is_not_yet_known_that_the_proxy_has_ended() -> None:
+    assert Tracking(MINE, [VITAL]).fitness(0.0).priority == UNWELL
 
 
 def test_to_resume_says_nothing_about_tracks() -> None:
