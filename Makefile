@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage bench-failover fuzz docs deb clean distclean
+.PHONY: help demo test coverage peers lint format bench bench-pause bench-outage bench-failover bench-pair fuzz docs deb clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench-outage: $(VENV)/.dev peers ## what becomes of calls when one of two Asteri
 
 bench-failover: $(VENV)/.dev peers ## how long the address is gone when a node or its agent fails, beside keepalived (root)
 	@$(BIN)/python -m bench.failover $(ARGS)
+
+bench-pair: $(VENV)/.dev peers ## what becomes of calls when a node of the pair fails: two edges, two Asterisks, phones (root)
+	@$(BIN)/python -m bench.pair $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
 	@$(BIN)/python fuzz/run.py $(ARGS)

@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -104,6 +105,7 @@ class Watch:
     """Watches while the block is open; `pace` seconds lie between two datagrams of the client, None: it sends none.
 
     `nodes` are the hosts by their labels, with interface and own address; `client` is the client's host and interface.
+    `vip` is the address that moves, `services` are those that stand for the proxies of the nodes.
     """
 
     def __init__(
@@ -113,7 +115,9 @@ class Watch:
         services: Mapping[str, Service],
         *,
         pace: float | None = PACE_S,
+        vip: str = VIP,
     ) -> None:
+        self._vip = vip
         self.sent: list[float] = []
         self.answers: list[Answer] = []
         self.moves: list[Move] = []
@@ -135,7 +139,10 @@ class Watch:
         self._client = client[0].open_socket(socket.SOCK_DGRAM)
         self._add(self._client, self._take_answers)
         for label, (host, _, _) in nodes.items():
-            self._serve(label, host)
+            self._echo(label, host)
+        for service in services.values():
+            self._add(service.sip, service.answer)
+            self._add(service.listening, partial(self._let_in, service))
         self._wake, self._woken = socket.socketpair()
         self._add(self._woken, lambda: None)
         self._add(self._wake, lambda: None)
@@ -194,13 +201,11 @@ class Watch:
         arp.bind((interface, _ARP))
         self._add(arp, lambda: self._take_arp(arp))
 
-    def _serve(self, label: str, host: Namespace) -> None:
+    def _echo(self, label: str, host: Namespace) -> None:
         echo = host.open_socket(socket.SOCK_DGRAM)
         echo.setsockopt(socket.IPPROTO_IP, _PKTINFO, 1)
         echo.bind(("0.0.0.0", ECHO_PORT))
         self._add(echo, lambda: _echo(echo, label.encode()))
-        self._add(self._services[label].sip, self._services[label].answer)
-        self._add(self._services[label].listening, lambda: self._let_in(self._services[label]))
 
     def _let_in(self, service: Service) -> None:
         if not service.accept():
@@ -224,7 +229,7 @@ class Watch:
         number = len(self.sent)
         self.sent.append(now)
         with contextlib.suppress(OSError):
-            self._client.sendto(struct.pack("!I", number), (VIP, ECHO_PORT))
+            self._client.sendto(struct.pack("!I", number), (self._vip, ECHO_PORT))
 
     def _take_answers(self) -> None:
         try:
@@ -241,7 +246,7 @@ class Watch:
             if error.errno == errno.ENOBUFS:
                 raise RuntimeError("netlink messages were lost") from error
             raise
-        now, vip = time.monotonic(), socket.inet_aton(VIP)
+        now, vip = time.monotonic(), socket.inet_aton(self._vip)
         while len(data) >= 16:
             length, kind = struct.unpack_from("=IH", data)
             # All that can hold those four bytes in a message about an IPv4 address is the address itself.
@@ -253,7 +258,7 @@ class Watch:
 
     def _take_arp(self, arp: socket.socket) -> None:
         frame = arp.recv(2048)
-        vip = socket.inet_aton(VIP)
+        vip = socket.inet_aton(self._vip)
         if frame[28:32] == frame[38:42] == vip and (label := self._labels.get(frame[22:28])):
             self.said.append(Said(time.monotonic(), label))
 

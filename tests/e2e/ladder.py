@@ -20,8 +20,10 @@ PORT = 5060
 _FILE_HEADER = 24
 _RECORD = struct.Struct("<4I")
 """Of a packet in the file: seconds, microseconds, bytes kept, bytes on the wire."""
-_COOKED = 16
-"""Bytes in front of the packet with `-i any` (LINKTYPE_LINUX_SLL)."""
+_COOKED, _ETHERNET = 16, 14
+"""Bytes in front of the packet with `-i any` (LINKTYPE_LINUX_SLL), and with an interface's name."""
+_SENDER = slice(6, 12)
+"""Where the sender's hardware address is, in both of them."""
 _IPV4 = b"\x08\x00"
 _ICMP, _UDP = 1, 17
 _PORT_UNREACHABLE = b"\x03\x03"  # RFC 792: type, code
@@ -37,12 +39,16 @@ class Refusal:
 
 @attrs.frozen
 class Crossing:
-    """One datagram on its way into the proxy or out of it; `at` is the kernel's time (seconds since 1970)."""
+    """One datagram on its way into the proxy or out of it; `at` is the kernel's time (seconds since 1970).
+
+    `hardware` is the address of the interface that it has left by.
+    """
 
     source: Address
     target: Address
     raw: bytes
     at: float = 0.0
+    hardware: bytes = b""
 
     @property
     def first_line(self) -> str:
@@ -70,15 +76,20 @@ class Crossing:
 
 
 class Ladder:
-    """The capture in `host`, while the block is open.  `mark()` forgets what was before, for `crossings()`."""
+    """The capture in `host`, while the block is open.  `mark()` forgets what was before, for `crossings()`.
 
-    def __init__(self, host: Namespace, directory: Path) -> None:
+    `interface` is one of its Ethernet interfaces; without it all are captured.
+    """
+
+    def __init__(self, host: Namespace, directory: Path, *, interface: str | None = None) -> None:
         self._file = directory / "edge.pcap"
         self._marked = 0
         self._at = _FILE_HEADER
         self._crossings: list[Crossing] = []
         self.refusals: list[Refusal] = []
-        self._argv = [str(require("tcpdump")), "-i", "any", "-y", "LINUX_SLL", "-n", "-U", "--immediate-mode"]
+        self._link = _COOKED if interface is None else _ETHERNET
+        where = ["any", "-y", "LINUX_SLL"] if interface is None else [interface]
+        self._argv = [str(require("tcpdump")), "-i", *where, "-n", "-U", "--immediate-mode"]
         # With its own snapshot length the kernel's buffer has room for eight packets.
         self._argv += ["-s", "4096", "-B", "16384", "-Z", "root", "-w", str(self._file)]
         self._argv += [f"udp port {PORT} or icmp"]
@@ -111,7 +122,7 @@ class Ladder:
             end = at + _RECORD.size + kept
             if end > len(written):
                 break
-            found = _read(written[at + _RECORD.size : end], seconds + microseconds / 1e6)
+            found = _read(written[at + _RECORD.size : end], seconds + microseconds / 1e6, self._link)
             if isinstance(found, Crossing):
                 self._crossings.append(found)
             elif found is not None:
@@ -150,10 +161,10 @@ class Ladder:
         return "".join(lines + whole)
 
 
-def _read(packet: bytes, at: float) -> Crossing | Refusal | None:
+def _read(packet: bytes, at: float, link: int) -> Crossing | Refusal | None:
     """A captured packet; None for what is neither a refusal nor the beginning of an IPv4 UDP datagram with text."""
-    ip = packet[_COOKED:]
-    if packet[_COOKED - 2 : _COOKED] != _IPV4 or int.from_bytes(ip[6:8], "big") & 0x1FFF:
+    ip = packet[link:]
+    if packet[link - 2 : link] != _IPV4 or int.from_bytes(ip[6:8], "big") & 0x1FFF:
         return None
     inner = ip[(ip[0] & 0xF) * 4 :]
     if ip[9] == _ICMP:
@@ -162,7 +173,8 @@ def _read(packet: bytes, at: float) -> Crossing | Refusal | None:
     if ip[9] != _UDP or len(raw.strip()) == 0:  # a keepalive
         return None
     source, target = struct.unpack_from(">HH", inner)
-    return Crossing((socket.inet_ntoa(ip[12:16]), source), (socket.inet_ntoa(ip[16:20]), target), raw, at)
+    addresses = (socket.inet_ntoa(ip[12:16]), source), (socket.inet_ntoa(ip[16:20]), target)
+    return Crossing(*addresses, raw, at, packet[_SENDER])
 
 
 def _where(address: Address) -> str:

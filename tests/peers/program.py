@@ -58,6 +58,10 @@ class Program:
                 env={**os.environ, "PATH": SEARCHED, **(environment or {})},
                 start_new_session=True,
             )
+        if (urgency := os.getpriority(os.PRIO_PROCESS, 0)) < 0:
+            # To the scheduler its own session is a group of its own, and what is nicer counts within a group only.
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{self.pid}/autogroup").write_text(str(urgency))
 
     def __enter__(self) -> Self:
         return self
