@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,12 +121,24 @@ def test_an_api_that_is_down_moves_nothing_and_keeps_the_other_one_from_taking_o
     cloud.until_owner(B)
 
 
-def test_with_commands_alone_no_interface_has_the_address(tmp_path_factory: pytest.TempPathFactory) -> None:
-    for cloud in cloud_with(tmp_path_factory.mktemp("v"), "exec"):
-        cloud.pair.a.start()
-        cloud.until_owner(A)
-        assert cloud.pair.owners() == []
-        assert cloud.pair.a.status()["state"] == "active"
+def test_with_commands_alone_no_interface_has_the_address(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("v")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(15.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+        for cloud in cloud_with(folder, "exec"):
+            cloud.pair.a.start()
+            cloud.until_owner(A)
+            assert cloud.pair.owners() == []
+            assert cloud.pair.a.status()["state"] == "active"
+            cloud.pair.a.running.signal(signal.SIGTERM)
+            while systemd.recv(1024) != b"STOPPING=1":
+                pass
+            # A command that runs then, `release`, and what it takes to end both.
+            assert systemd.recv(1024) == b"EXTEND_TIMEOUT_USEC=22000000"
 
 
 def test_a_command_that_others_could_change_keeps_the_agent_from_starting(cloud: Cloud) -> None:
