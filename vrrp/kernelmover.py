@@ -44,6 +44,7 @@ class KernelMover:
         self._frames: dict[str, link.FrameSocket] = {}
         self._hardware: dict[str, bytes] = {}
         self._leased_until: float | None = None
+        self._sweep_at = -math.inf
         self._report: Report = _to_nobody
         self._changed = trio.Event()
 
@@ -79,7 +80,9 @@ class KernelMover:
                 )
 
     def announce(self) -> None:
-        """Gratuitous ARP in both forms, unsolicited neighbour advertisements."""
+        """Gratuitous ARP in both forms, unsolicited neighbour advertisements; none of what could not be set here."""
+        if self._leased_until is None:
+            return
         for address in self._addresses:
             self._send(address, announcements)
 
@@ -109,8 +112,11 @@ class KernelMover:
 
     def _is_complete(self) -> bool:
         """Whether all addresses are where they were set."""
+        return len(self._here()) == len(self._addresses)
+
+    def _here(self) -> list[VirtualAddress]:
         there = {name: link.facts_of(name).addresses for name in {each.interface for each in self._addresses}}
-        return all(each.address in there[each.interface] for each in self._addresses)
+        return [each for each in self._addresses if each.address in there[each.interface]]
 
     def change(self, addresses: Sequence[VirtualAddress]) -> None:
         """Other addresses move from now on; if they are here, those that stay are not touched."""
@@ -142,12 +148,25 @@ class KernelMover:
             while True:
                 with trio.move_on_after(AUDIT_S):
                     await events.wait()
-                if self._leased_until is not None and not self._is_complete():
+                if self._leased_until is None:
+                    self._sweep()
+                elif not self._is_complete():
                     lost = AddressesLost(by_lease=self._clock() >= self._leased_until)
                     self._leased_until = None
                     self._report(lost)
         finally:
             events.close()
+
+    def _sweep(self) -> None:
+        """Remove what somebody else has set here while it is not wanted here: this node would be a second owner."""
+        now = self._clock()
+        strays = self._here() if now >= self._sweep_at else []
+        if strays:
+            # Whoever sets it again at once is not answered without end.
+            self._sweep_at = now + AUDIT_S
+            for each in strays:
+                log.warning("somebody has set an address here that this node does not own: removed", address=str(each))
+            self._remove(strays)
 
     async def _probe(self) -> None:
         while True:

@@ -6,6 +6,7 @@ elsewhere (`vrrp.packet`, `vrrp.frames`, `vrrp.reception`).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import math
@@ -26,7 +27,8 @@ from vrrp.address import VirtualAddress
 from vrrp.datagram import Datagram
 from vrrp.packet import GROUP_IPV4, GROUP_IPV6, PROTOCOL, canonical
 
-MOST_BYTES = 2048
+MOST_BYTES = 4608
+"""An advert of 255 IPv6 addresses with a trailer has 4,116; cut off, it would be refused and its sender not obeyed."""
 MOST_AT_ONCE = 256
 """Datagrams read before anything else gets its turn."""
 RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -284,6 +286,14 @@ class FrameSocket:
         self._socket.close()
 
 
+@contextlib.contextmanager
+def _as_oserror() -> Iterator[None]:
+    try:
+        yield
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
+
+
 class Addresses:
     """Sets and removes addresses, with a lease from the kernel.  Open and close it in one thread."""
 
@@ -301,19 +311,35 @@ class Addresses:
         self._ask("replace", address, valid_lft=seconds, preferred_lft=0 if address.is_ipv6 else seconds, **more)
 
     def remove(self, address: VirtualAddress) -> None:
-        """Remove it; one that is not there is no error.  OSError when it stays."""
+        """Remove it, with whatever prefix; one that is not there is no error.  OSError when it stays."""
+        self._delete(address)
+        if address.address in facts_of(address.interface).addresses:
+            # Somebody else has set it: with another prefix it is another address to the kernel, and answers as well.
+            for prefix in self._prefixes_of(address):
+                self._delete(attrs.evolve(address, prefix=prefix))
+
+    def _delete(self, address: VirtualAddress) -> None:
         try:
             self._ask("del", address)
         except OSError as error:
             if error.errno not in _GONE:
                 raise
 
+    def _prefixes_of(self, address: VirtualAddress) -> list[int]:
+        """Those with which it is on its interface."""
+        index = index_of(address.interface)
+        with _as_oserror():
+            told = [each for each in self._route.addr("dump", index=index) if each["index"] == index]
+        return [
+            each["prefixlen"]
+            for each in told
+            if canonical(each.get_attr("IFA_LOCAL") or each.get_attr("IFA_ADDRESS")) == address.address
+        ]
+
     def _ask(self, command: str, address: VirtualAddress, **more: int) -> None:
         index = index_of(address.interface)
-        try:
+        with _as_oserror():
             self._route.addr(command, index=index, address=address.address, prefixlen=address.prefix, **more)
-        except NetlinkError as error:
-            raise OSError(error.code, os.strerror(error.code)) from error
 
     def close(self) -> None:
         """Let the kernel's socket go; the addresses stay for their lease."""

@@ -144,14 +144,14 @@ def test_an_interface_that_is_deleted_and_made_again_is_used_again(pair: Pair) -
         case.mover.add(30.0)
         case.mover.announce()
         pair.a.ip("link", "delete", "eth0")
-        await case.until(AddressesLost(by_lease=False))
-        case.mover.add(30.0)
-        assert case.reported[-1] == MoveFailed(f"{VIP}/24 on eth0: No such device")
         with structlog.testing.capture_logs() as logged:
             case.mover.announce()
         assert [(line["event"], line["reason"]) for line in logged] == [
             ("an address cannot be announced", "there is no such interface")
         ]
+        await case.until(AddressesLost(by_lease=False))
+        case.mover.add(30.0)
+        assert case.reported[-1] == MoveFailed(f"{VIP}/24 on eth0: No such device")
         case.mover.remove()
         pair.a.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", pair.b.name)
         pair.b.bring_up("eth0", f"{B}/24")
@@ -239,6 +239,50 @@ def test_other_addresses_move_while_those_that_stay_are_not_touched(pair: Pair) 
         assert case.reported == []
 
     during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_what_could_not_be_set_is_not_announced(pair: Pair) -> None:
+    """Whoever heard of it would send to a node that has no such address."""
+    pair.a.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
+
+    async def script(case: Case) -> None:
+        heard = pair.b.inside(lambda: link.FrameSocket("eth0"))
+        case.mover.add(30.0)
+        assert isinstance(case.reported[-1], MoveFailed)
+        case.mover.announce()
+        case.mover.remove()
+        case.mover.change([VirtualAddress.of(f"{SECOND}/24", "eth0")])
+        await trio.testing.wait_all_tasks_blocked()
+        case.mover.add(30.0)
+        case.mover.announce()
+        with trio.fail_after(PATIENCE_SECONDS):
+            await heard.wait()
+        claims = {claim.address for frame in heard.receive() if (claim := read_claim(frame)) is not None}
+        assert claims == {SECOND}
+        heard.close()
+
+    during(pair.a, (f"{VIP}/24", f"{VIP6}/64"), script)
+
+
+def test_an_address_that_somebody_else_sets_on_a_node_that_does_not_own_it_goes(pair: Pair) -> None:
+    """The other node has it: two would answer, and this one's has no lease that ends it."""
+
+    async def script(case: Case) -> None:
+        with structlog.testing.capture_logs() as logged:
+            for text in (f"{VIP}/24", f"{VIP}/32", f"{VIP6}/128"):
+                pair.a.ip("address", "add", text, "dev", "eth0")
+                address = text.partition("/")[0]
+                with trio.fail_after(PATIENCE_SECONDS):
+                    while address in there(pair.a):  # noqa: ASYNC110 - the kernel of a namespace has no event for it
+                        await trio.sleep(0.01)
+        assert [line["address"] for line in logged] == [f"{VIP}/24 on eth0"] * 2 + [f"{VIP6}/64 on eth0"]
+        assert case.reported == []
+        # What it owns itself stays.
+        case.mover.add(30.0)
+        await trio.sleep(kernelmover.AUDIT_S * 1.5)
+        assert {VIP, VIP6} <= set(there(pair.a))
+
+    during(pair.a, (f"{VIP}/24", f"{VIP6}/64"), script)
 
 
 def test_an_address_that_stays_is_left_to_its_lease_and_said(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,17 @@ async def test_an_advert_arrives_with_where_it_came_from(
     other.close()
 
 
+async def test_the_longest_advert_arrives_whole(pair: Pair) -> None:
+    """Of 255 IPv6 addresses, with a trailer, in several fragments: cut off, there would be two owners."""
+    one = pair.a.inside(lambda: AdvertSocket("eth0", A6))
+    other = pair.b.inside(lambda: AdvertSocket("eth0", B6))
+    longest = bytes(8 + 255 * 16 + 28)
+    one.send(longest, GROUP_IPV6)
+    assert (await next_of(other)).data == longest
+    one.close()
+    other.close()
+
+
 async def test_group_and_peers_hear_the_same_advert(pair: Pair) -> None:
     one = pair.a.inside(lambda: AdvertSocket("eth0", A, peers=(B,)))
     assert one.destinations == (GROUP_IPV4, B)
@@ -255,6 +266,21 @@ def test_removing_is_no_error_however_often(pair: Pair) -> None:
             kernel.set(VirtualAddress.of(f"{VIP}/24", "eth9"), 2.0)
 
     ask_kernel(pair.a, act)
+
+
+def test_an_address_goes_with_whatever_prefix_it_is_there(pair: Pair) -> None:
+    def act(kernel: Addresses) -> None:
+        for text in (f"{VIP}/24", f"{VIP6}/64"):
+            kernel.set(on_eth0(text), 30.0)
+            kernel.remove(on_eth0(text))
+            assert known(pair.a, on_eth0(text).address) is None
+
+    # The node's own configuration has them, and they would stay beside the leased ones.
+    for text in (f"{VIP}/32", f"{VIP6}/128", "192.0.2.101/32"):
+        pair.a.ip("address", "add", text, "dev", "eth0")
+    ask_kernel(pair.a, act)
+    assert known(pair.a, A) is not None
+    assert known(pair.a, "192.0.2.101") is not None
 
 
 def test_what_the_kernel_refuses_raises(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
