@@ -17,8 +17,8 @@ from vrrp.status import Status
 Sample = tuple[tuple[str, ...], float]
 """The values of a family's labels, in their order, and the value."""
 
-ALARM_FIELDS: Final = ("version", "interval", "addresses", "password", "hmac", "owner", "unsent")
-"""What an alarm may be about; `vrrp.reception.Mismatch` and `vrrp.service.Agent`."""
+ALARM_FIELDS: Final = ("version", "interval", "addresses", "password", "hmac", "owner", "refused", "unsent")
+"""What an alarm may be about; `vrrp.reception.Mismatch`, `vrrp.ledger.Ledger` and `vrrp.service.Agent`."""
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 
 from vrrp.reception import Heard
 from vrrp.refusal import Refusal
@@ -14,6 +14,8 @@ MOST_ALARMS = 64
 ALARM_LIFETIME_S = 60.0
 """An alarm that has not come again for so long is over."""
 REFUSAL_LOG_S = 60.0
+MOST_LINES = 20
+"""New alarms a minute that are worth a line in the log: whoever forges adverts of many sources fills no disk."""
 
 
 class Ledger:
@@ -28,12 +30,13 @@ class Ledger:
         self._peers: dict[str, PeerStatus] = {}
         self._alarms: dict[tuple[str, str], Alarm] = {}
         self._told: dict[Refusal, float] = {}
+        self._lines: deque[float] = deque(maxlen=MOST_LINES)
         self._late = 0.0
         self._worst = (0.0, math.nan)
         self._minutes: tuple[tuple[int, float], ...] = ()
 
     def note_heard(self, source: str, heard: Heard, wall: float) -> list[Alarm]:
-        """An advert that counts; returns the alarms that are new."""
+        """An advert that counts; returns the alarms that are worth a line in the log."""
         advert = heard.advert
         self.received += 1
         self.received_zero += advert.priority == 0
@@ -58,9 +61,13 @@ class Ledger:
         return found
 
     def raise_alarm(self, field: str, peer: str, text: str, wall: float) -> Alarm | None:
-        """Note an alarm; returns it if it is a new one."""
+        """Note an alarm; returns it if it is worth a line in the log: a new one, and not one of too many."""
+        alarm = self._note_alarm(field, peer, text, wall)
+        return alarm if alarm.count == 1 and self._has_line(wall) else None
+
+    def _note_alarm(self, field: str, peer: str, text: str, wall: float) -> Alarm:
         known = self._alarms.pop((field, peer), None)
-        if known is not None and (known.text != text or known.last < wall - ALARM_LIFETIME_S):
+        if known is not None and (known.text != text or _is_over(known, wall)):
             known = None
         if known is None and len(self._alarms) >= MOST_ALARMS:
             self._alarms.pop(next(iter(self._alarms)))
@@ -73,12 +80,24 @@ class Ledger:
             count=1 if known is None else known.count + 1,
         )
         self._alarms[field, peer] = alarm
-        return alarm if known is None else None
+        return alarm
 
-    def note_refused(self, refusal: Refusal, wall: float) -> bool:
-        """Count a refusal; whether it is worth a line in the log: once a minute for each reason."""
+    def _has_line(self, wall: float) -> bool:
+        if len(self._lines) == MOST_LINES and _is_within(60.0, self._lines[0], wall):
+            return False
+        self._lines.append(wall)
+        return True
+
+    def note_refused(self, refusal: Refusal, source: str, wall: float) -> bool:
+        """Count a refusal; whether it is worth a line in the log: once a minute for each reason.
+
+        It is an alarm too: if it is the peer who is not listened to, there are two owners.
+        """
         self.refused[refusal] += 1
-        if refusal.expected or wall < self._told.get(refusal, -math.inf) + REFUSAL_LOG_S:
+        if refusal.expected:
+            return False
+        self._note_alarm("refused", source, f"an advert is refused: {refusal.sentence}", wall)
+        if _is_within(REFUSAL_LOG_S, self._told.get(refusal, -math.inf), wall):
             return False
         self._told[refusal] = wall
         return True
@@ -103,7 +122,7 @@ class Ledger:
 
     def alarms(self, wall: float) -> tuple[Alarm, ...]:
         """Those that are not over."""
-        return tuple(alarm for alarm in self._alarms.values() if alarm.last >= wall - ALARM_LIFETIME_S)
+        return tuple(alarm for alarm in self._alarms.values() if not _is_over(alarm, wall))
 
     def lateness(self, wall: float, realtime: str) -> Lateness:
         """How late the timers were; the last minute is the current and the one before."""
@@ -117,3 +136,12 @@ class Ledger:
             step_downs=self.step_downs,
             realtime=realtime,
         )
+
+
+def _is_over(alarm: Alarm, wall: float) -> bool:
+    return abs(wall - alarm.last) > ALARM_LIFETIME_S
+
+
+def _is_within(seconds: float, since: float, wall: float) -> bool:
+    """Unix time can be set back: what seems to lie ahead is over, or it would count until the clock is there again."""
+    return 0.0 <= wall - since < seconds

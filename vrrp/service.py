@@ -180,7 +180,7 @@ class Agent:
             datagram.data, source=datagram.source, destination=datagram.destination, ttl=datagram.ttl, wall=wall
         )
         if isinstance(heard, Refusal):
-            if self.ledger.note_refused(heard, wall):
+            if self.ledger.note_refused(heard, datagram.source, wall):
                 log.warning("an advert was refused", source=datagram.source, reason=heard.label, hint=heard.sentence)
             return
         for alarm in self.ledger.note_heard(datagram.source, heard, wall):

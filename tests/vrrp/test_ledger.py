@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from vrrp.ledger import ALARM_LIFETIME_S, MOST_ALARMS, MOST_PEERS, REFUSAL_LOG_S, Ledger
+from vrrp.ledger import ALARM_LIFETIME_S, MOST_ALARMS, MOST_LINES, MOST_PEERS, REFUSAL_LOG_S, Ledger
 from vrrp.packet import Advert, Checksum
 from vrrp.reception import Heard, Mismatch
 from vrrp.refusal import Refusal
@@ -78,13 +78,39 @@ def test_of_too_many_alarms_the_oldest_is_forgotten() -> None:
     assert alarms[0].peer == "1"
 
 
+def test_forged_sources_are_worth_so_many_lines_a_minute() -> None:
+    ledger, odd = Ledger(), heard(mismatches=(Mismatch("interval", "0.1 s", "1 s"),))
+    told = [
+        ledger.note_heard(f"198.51.{number // 256}.{number % 256}", odd, 1000.0 + number / 1000)
+        for number in range(5000)
+    ]
+    assert sum(map(len, told)) == MOST_LINES
+    assert ledger.raise_alarm("interval", "192.0.2.12", "another", 1059.9) is None
+    assert ledger.raise_alarm("owner", "192.0.2.12", "text", 1060.1) is not None
+    assert {alarm.peer for alarm in ledger.alarms(1060.1)} >= {"192.0.2.12"}
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_alive_and_nothing_quiet() -> None:
+    ledger = Ledger()
+    for number in range(MOST_LINES):
+        assert ledger.raise_alarm("owner", str(number), "text", 10_000.0) is not None
+    assert ledger.note_refused(Refusal.TTL, "192.0.2.13", 10_000.0)
+    assert ledger.alarms(5_000.0) == ()
+    assert ledger.raise_alarm("owner", "0", "text", 5_000.0) is not None
+    assert ledger.note_refused(Refusal.TTL, "192.0.2.13", 5_000.0)
+
+
 def test_a_refusal_is_worth_a_line_once_a_minute_and_what_is_expected_never() -> None:
     ledger = Ledger()
-    assert ledger.note_refused(Refusal.TTL, 1000.0)
-    assert not ledger.note_refused(Refusal.TTL, 999.9 + REFUSAL_LOG_S)
-    assert ledger.note_refused(Refusal.CHECKSUM, 1001.0)
-    assert ledger.note_refused(Refusal.TTL, 1000.0 + REFUSAL_LOG_S)
-    assert not ledger.note_refused(Refusal.VRID, 1000.0)
+    assert ledger.note_refused(Refusal.TTL, "192.0.2.13", 1000.0)
+    assert not ledger.note_refused(Refusal.TTL, "192.0.2.13", 999.9 + REFUSAL_LOG_S)
+    assert ledger.note_refused(Refusal.CHECKSUM, "192.0.2.13", 1001.0)
+    assert ledger.note_refused(Refusal.TTL, "192.0.2.13", 1000.0 + REFUSAL_LOG_S)
+    assert not ledger.note_refused(Refusal.VRID, "192.0.2.13", 1000.0)
+    # If it was the peer, there are two owners: that is to be seen for as long as it goes on.
+    assert [(alarm.field, alarm.peer, alarm.count) for alarm in ledger.alarms(1001.0 + REFUSAL_LOG_S)] == [
+        ("refused", "192.0.2.13", 1)
+    ]
     assert ledger.refused == {Refusal.TTL: 3, Refusal.CHECKSUM: 1, Refusal.VRID: 1}
 
 
