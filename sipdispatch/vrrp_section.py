@@ -315,8 +315,22 @@ def _peers(vrrp: Vrrp) -> Iterator[Finding]:
         if (":" in peer) is not vrrp.is_ipv6:
             other = "source" if vrrp.source else "the first peer"
             yield Finding(at, f"{peer} is not of the family of {other}", "write addresses of one family")
+    if vrrp.source is None and not vrrp.speaks_to_group:
+        yield from _link_local_source(vrrp.peers)
     if not vrrp.peers and vrrp.multicast is False:
         yield Finding(("vrrp", "multicast"), "nobody would hear this node", "write peers, or leave multicast out")
+
+
+def _link_local_source(peers: Sequence[str]) -> Iterator[Finding]:
+    """The other node would refuse our adverts, and we those of the other one: two owners."""
+    for index, peer in enumerate(peers):
+        if ":" in peer and not peer.startswith("fe80:"):
+            yield Finding(
+                ("vrrp", "peers", index),
+                f"{peer} is not link-local, and adverts leave from the link-local address without source",
+                "write source, this node's own address that the other one has among its peers",
+            )
+            return
 
 
 def _secrets(vrrp: Vrrp) -> Iterator[Finding]:
