@@ -7,6 +7,7 @@ it was late.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -36,7 +37,8 @@ def take_schedule(priority: int = PRIORITY) -> str:
     if known in _ALREADY:
         given = os.sched_getparam(0)
         if not policy & os.SCHED_RESET_ON_FORK:  # a unit that has set it may have forbidden the call
-            os.sched_setscheduler(0, known | os.SCHED_RESET_ON_FORK, given)
+            with contextlib.suppress(OSError):  # so may one that has not: what was given is better than no agent
+                os.sched_setscheduler(0, known | os.SCHED_RESET_ON_FORK, given)
         return f"{_ALREADY[known]} {given.sched_priority}"
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -59,6 +60,16 @@ def test_children_and_threads_do_not_inherit_the_schedule() -> None:
 def test_a_schedule_of_the_unit_is_kept() -> None:
     assert said(TAKE, "chrt", "--fifo", "7").startswith("SCHED_FIFO 7, ")
     assert said(TAKE, "chrt", "--rr", "--reset-on-fork", "9").startswith("SCHED_RR 9, ")
+
+
+def test_a_schedule_of_a_unit_that_forbids_the_call_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_RR)
+    monkeypatch.setattr(os, "sched_getparam", lambda _: os.sched_param(50))
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert realtime.take_schedule() == "SCHED_RR 50"
 
 
 def test_who_may_not_is_told_what_it_needs() -> None:
