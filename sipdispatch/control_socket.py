@@ -31,6 +31,10 @@ _LOCK_TRIES, _LOCK_PAUSE_S = 20, 0.05
 """For another proxy that opens a socket in the same folder: it needs a millisecond."""
 
 
+class SocketInUseError(CommandError):
+    """Somebody listens there."""
+
+
 @attrs.define(kw_only=True)
 class ControlSocket:
     """A unix socket that listens at `path`; `close` takes it away again, unless it is somebody else's by now."""
@@ -125,7 +129,7 @@ def _clear(path: Path) -> None:
         raise _unmakeable(path, error) from error
     finally:
         asking.close()
-    raise CommandError(
+    raise SocketInUseError(
         "another process listens on the control socket: does this proxy run already?",
         str(path),
         "stop the other one, or write another path with socket in [control]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import attrs
@@ -15,7 +15,7 @@ import trio
 from sipdispatch import logs
 from sipdispatch.config import VrrpConfig
 from sipdispatch.control_server import serve_control
-from sipdispatch.control_socket import open_control_socket
+from sipdispatch.control_socket import SocketInUseError, open_control_socket
 from sipdispatch.errors import CommandError
 from sipdispatch.notifiers import run_notifiers
 from sipdispatch.program_safety import require_safe
@@ -40,7 +40,9 @@ from sipdispatch.vrrp_running import RunningAgent
 from sipdispatch.vrrp_settings import VrrpControl
 from sipdispatch.vrrp_tracks import run_tracks
 from vrrp import realtime
+from vrrp.address import VirtualAddress
 from vrrp.lastingwire import LastingWire
+from vrrp.link import facts_of
 from vrrp.packet import PROTOCOL
 from vrrp.service import Agent
 from vrrp.tracking import Tracking
@@ -71,6 +73,8 @@ async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent
     router = router_of(vrrp, wire.source, secrets)
     agent = Agent(router, wire, movers.mover, tracking, on_transition=running.changed)
     running.begin(agent)
+    if movers.kernel is not None:
+        _say_what_is_here(vrrp.addresses)
     plant = _Plant(config=config, secrets=secrets, wire=wire, movers=movers, tracking=tracking, running=running)
     try:
         async with trio.open_nursery() as nursery:
@@ -107,6 +111,13 @@ def require_privileges() -> None:
             f"user {os.geteuid()}",
             "start it as root, or by the unit of the package, which gives it these two and no more",
         ) from error
+
+
+def _say_what_is_here(addresses: Sequence[VirtualAddress]) -> None:
+    """The start takes them away, and whoever has one in the node's own configuration has to know."""
+    for address in addresses:
+        if address.address in facts_of(address.interface).addresses:
+            log.warning("an address that moves is here at the start: it is removed", address=str(address))
 
 
 @attrs.define(kw_only=True)
@@ -160,7 +171,7 @@ class _Plant:
         self._take_over(loaded, secrets)
 
     def _take_over(self, loaded: VrrpConfig, secrets: Secrets) -> None:
-        before, after = self.config.vrrp, loaded.vrrp
+        before, after, asked = self.config.vrrp, loaded.vrrp, _asked_of_tracks(self.config)
         changed = [field.name for field in attrs.fields(type(after)) if _differs(before, after, field.name)]
         if secrets != self.secrets:
             changed.append("secrets")
@@ -170,7 +181,7 @@ class _Plant:
         if before.addresses != after.addresses:
             self.movers.change(after.addresses)
         self.agent.change(router_of(after, self.wire.source, secrets))
-        if (before.track, before.addresses) != (after.track, after.addresses) and self._tracks_scope is not None:
+        if asked != _asked_of_tracks(loaded) and self._tracks_scope is not None:
             self._tracks_scope.cancel()
         log.info("the configuration was read again", changed=changed or "nothing")
 
@@ -192,18 +203,32 @@ def _read_again(config: VrrpConfig) -> tuple[VrrpConfig, Secrets] | None:
         return None
 
 
+def _asked_of_tracks(config: VrrpConfig) -> tuple[object, ...]:
+    """What `run_tracks` goes by."""
+    return config.vrrp.track, config.vrrp.addresses, proxy_socket(config, os.environ, os.geteuid())
+
+
 def _differs(before: object, after: object, name: str) -> bool:
     return bool(getattr(before, name) != getattr(after, name))
 
 
 async def _serve_control(plant: _Plant, nursery: trio.Nursery) -> None:
-    """Let the agent be steered; where only the default place cannot be had, that is said and it runs all the same."""
+    """Let the agent be steered; where only the default place cannot be made, that is said and it runs all the same.
+
+    Not where another agent has it: the second one would take the address again whatever the first one is told.
+    """
     control = plant.config.vrrp.control
     if not control.enabled:
         return
     path = agent_socket(plant.config.vrrp, os.environ, os.geteuid())
     try:
         opened = open_control_socket(path, owner=control.owner, group=control.group)
+    except SocketInUseError as error:
+        raise CommandError(
+            "another agent runs on this node",
+            str(path),
+            "stop it, or write another socket in [vrrp.control] if they are for two addresses",
+        ) from error
     except CommandError as error:
         if control != VrrpControl():
             raise

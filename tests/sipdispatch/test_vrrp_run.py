@@ -265,14 +265,63 @@ def test_a_hook_is_run_for_a_change_of_the_role(pair: Pair) -> None:
     assert note.read_text() == "initialize backup\nbackup active\nactive initialize\n"
 
 
-def test_two_agents_for_one_socket_are_told_apart(pair: Pair) -> None:
-    pair.a.start()
-    pair.a.until("active")
+@pytest.mark.parametrize("place", ["default", "configured"])
+def test_a_second_agent_on_a_node_does_not_start(pair: Pair, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """It would take the address again when the first one is told to give it up."""
     second = Node(pair.a.host, pair.a.config.parent, 250)
     second.log = pair.a.config.with_suffix(".second")
+    if place == "default":
+        monkeypatch.setenv("RUNTIME_DIRECTORY", str(pair.a.config.parent))
+        pair.a.config.write_text(pair.a.config.read_text().partition("[vrrp.control]")[0])
+        pair.a.socket = pair.a.config.with_name("vrrp.sock")
+    pair.a.start()
+    pair.a.until("active")
     assert second.start().wait(15.0) == 2
-    assert "another process listens on the control socket" in second.log.read_text()
+    assert "another agent runs on this node" in second.log.read_text()
     assert pair.a.has_address()
+    assert pair.a.status()["addresses_taken"] == 0
+
+
+def test_an_address_in_the_nodes_own_configuration_makes_no_second_owner(pair: Pair) -> None:
+    pair.b.host.ip("address", "add", f"{VIP}/32", "dev", "eth0")
+    pair.settle()
+    assert "an address that moves is here at the start: it is removed" in pair.b.events()
+    pair.b.host.ip("address", "add", f"{VIP}/32", "dev", "eth0")
+    wait_until(lambda: pair.owners() == ["a"], "it is removed again")
+    # Nor does it stay when the owner leaves.
+    pair.a.host.ip("address", "add", f"{VIP}/32", "dev", "eth0")
+    pair.a.running.stop()
+    assert not pair.a.has_address()
+
+
+def test_a_peer_that_is_not_listened_to_is_an_alarm_on_both_owners(pair: Pair) -> None:
+    pair.b.write('peers = ["192.0.2.11"]')
+    pair.a.write('peers = ["192.0.2.12"]\nsource = "192.0.2.14"')
+    pair.a.host.bring_up("eth0", "192.0.2.14/24")
+    pair.a.start()
+    pair.b.start()
+    wait_until(lambda: pair.owners() == ["a", "b"], "neither obeys")
+    wait_until(lambda: bool(pair.b.status()["alarms"]), "an alarm")
+    alarms = pair.b.status()["alarms"]
+    text = "an advert is refused: its source is not one of the configured peers"
+    assert ("refused", "192.0.2.14", text) in [(each["field"], each["peer"], each["text"]) for each in alarms]
+    assert not pair.b.status()["well"]
+
+
+def test_a_track_follows_the_proxy_to_another_socket(pair: Pair) -> None:
+    configured = pair.a.config.read_text() + "[vrrp.track]\ncontrol = true\n[control]\nsocket = "
+    one, other = (pair.a.config.with_name(name) for name in ("one.sock", "other.sock"))
+    pair.a.config.write_text(f'{configured}"{one}"\n')
+    pair.a.start()
+
+    def detail() -> str:
+        return str(next(each["detail"] for each in pair.a.status()["tracks"] if each["name"] == "control"))
+
+    pair.a.until("active")
+    assert detail() == f"nobody listens on {one}"
+    pair.a.config.write_text(f'{configured}"{other}"\n')
+    pair.a.running.signal(signal.SIGHUP)
+    wait_until(lambda: detail() == f"nobody listens on {other}", "it asks there")
 
 
 def test_without_the_privilege_it_says_what_is_missing(folder: Path) -> None:
