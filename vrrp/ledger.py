@@ -62,11 +62,11 @@ class Ledger:
 
     def raise_alarm(self, field: str, peer: str, text: str, wall: float) -> Alarm | None:
         """Note an alarm; returns it if it is worth a line in the log: a new one, and not one of too many."""
-        alarm = self._note_alarm(field, peer, text, wall)
+        alarm = self._note_alarm((field, peer), field, peer, text, wall)
         return alarm if alarm.count == 1 and self._has_line(wall) else None
 
-    def _note_alarm(self, field: str, peer: str, text: str, wall: float) -> Alarm:
-        known = self._alarms.pop((field, peer), None)
+    def _note_alarm(self, key: tuple[str, str], field: str, peer: str, text: str, wall: float) -> Alarm:
+        known = self._alarms.pop(key, None)
         if known is not None and (known.text != text or _is_over(known, wall)):
             known = None
         if known is None and len(self._alarms) >= MOST_ALARMS:
@@ -79,7 +79,7 @@ class Ledger:
             last=wall,
             count=1 if known is None else known.count + 1,
         )
-        self._alarms[field, peer] = alarm
+        self._alarms[key] = alarm
         return alarm
 
     def _has_line(self, wall: float) -> bool:
@@ -91,12 +91,14 @@ class Ledger:
     def note_refused(self, refusal: Refusal, source: str, wall: float) -> bool:
         """Count a refusal; whether it is worth a line in the log: once a minute for each reason.
 
-        It is an alarm too: if it is the peer who is not listened to, there are two owners.
+        It is an alarm too: if it is the peer who is not listened to, there are two owners.  One for each reason, of the
+        last source: forged ones push no other alarm out.
         """
         self.refused[refusal] += 1
         if refusal.expected:
             return False
-        self._note_alarm("refused", source, f"an advert is refused: {refusal.sentence}", wall)
+        text = f"adverts are refused: {refusal.sentence}"
+        self._note_alarm(("refused", refusal.label), "refused", source, text, wall)
         if _is_within(REFUSAL_LOG_S, self._told.get(refusal, -math.inf), wall):
             return False
         self._told[refusal] = wall

@@ -303,7 +303,7 @@ def test_a_peer_that_is_not_listened_to_is_an_alarm_on_both_owners(pair: Pair) -
     wait_until(lambda: pair.owners() == ["a", "b"], "neither obeys")
     wait_until(lambda: bool(pair.b.status()["alarms"]), "an alarm")
     alarms = pair.b.status()["alarms"]
-    text = "an advert is refused: its source is not one of the configured peers"
+    text = "adverts are refused: its source is not one of the configured peers"
     assert ("refused", "192.0.2.14", text) in [(each["field"], each["peer"], each["text"]) for each in alarms]
     assert not pair.b.status()["well"]
 

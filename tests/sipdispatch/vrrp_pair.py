@@ -110,11 +110,12 @@ class Pair:
         self._network.__exit__(*error)
 
     def settle(self) -> None:
-        """Start both, and wait until the first one has the address."""
+        """Start both, and wait until the first one has the address and the other one has heard of it."""
         self.a.start()
         self.b.start()
         self.a.until("active")
         self.b.until("backup")
+        wait_until(lambda: bool(self.b.status()["peers"]), "the backup hears the active node")
 
     def owners(self) -> list[str]:
         """Who has the address now."""

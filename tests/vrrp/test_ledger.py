@@ -109,8 +109,14 @@ def test_a_refusal_is_worth_a_line_once_a_minute_and_what_is_expected_never() ->
     assert not ledger.note_refused(Refusal.VRID, "192.0.2.13", 1000.0)
     # If it was the peer, there are two owners: that is to be seen for as long as it goes on.
     assert [(alarm.field, alarm.peer, alarm.count) for alarm in ledger.alarms(1001.0 + REFUSAL_LOG_S)] == [
-        ("refused", "192.0.2.13", 1)
+        ("refused", "192.0.2.13", 1),
+        ("refused", "192.0.2.13", 3),
     ]
+    for number in range(MOST_ALARMS):
+        ledger.note_refused(Refusal.STRANGER, str(number), 1060.0)
+    assert [(alarm.peer, alarm.count) for alarm in ledger.alarms(1060.0)][-1] == (str(MOST_ALARMS - 1), MOST_ALARMS)
+    assert len(ledger.alarms(1060.0)) == 3
+    assert ledger.refused.pop(Refusal.STRANGER) == MOST_ALARMS
     assert ledger.refused == {Refusal.TTL: 3, Refusal.CHECKSUM: 1, Refusal.VRID: 1}
 
 
