@@ -131,6 +131,7 @@ class _Plant:
     tracking: Tracking
     running: RunningAgent
     _tracks_scope: trio.CancelScope | None = None
+    _reloading: trio.Lock = attrs.field(factory=trio.Lock)
 
     @property
     def agent(self) -> Agent:
@@ -157,6 +158,10 @@ class _Plant:
         if self.config.path is None:
             log.warning("there is no file to read again: everything stood in the options")
             return
+        async with self._reloading:  # one after another: what was read last is in force
+            await self._reload()
+
+    async def _reload(self) -> None:
         # In a thread, which nobody waits for at the end: a file may be on a disk that hangs.
         read = await trio.to_thread.run_sync(_read_again, self.config, abandon_on_cancel=True)
         if read is None:

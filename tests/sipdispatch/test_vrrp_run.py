@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
+from sipdispatch import vrrp_run
+from sipdispatch.config import VrrpConfig
 from sipdispatch.control_client import ControlClient
+from sipdispatch.vrrp_build import Secrets
+from sipdispatch.vrrp_load import load_agent
 from tests.peers.program import wait_until
 from tests.sipdispatch.vrrp_pair import ROOT, VIP, Node, Pair
 
@@ -143,6 +152,37 @@ def test_a_change_of_the_configuration_moves_nothing(pair: Pair) -> None:
     assert set(read["changed"]) == {"priority", "announce_every", "preempt"}
     assert pair.b.status()["interval"] == 0.2
     assert pair.owners() == ["a"]
+
+
+async def test_what_was_read_last_is_in_force(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two signals, and the disk takes longer for the first one."""
+    config = folder / "a.toml"
+    config.write_text('[vrrp]\ninterface = "lo"\nvrid = 51\naddresses = ["192.0.2.100/24"]\n')
+    loaded = load_agent(config)
+    assert isinstance(loaded, VrrpConfig)
+    started, go_on, asked = threading.Event(), threading.Event(), itertools.count()
+    taken: list[bytes | None] = []
+
+    def read_again(before: VrrpConfig) -> tuple[VrrpConfig, Secrets]:
+        number = next(asked)
+        if not number:
+            started.set()
+            assert go_on.wait(15.0)
+        return before, Secrets(password=b"%d" % number)
+
+    monkeypatch.setattr(vrrp_run, "_read_again", read_again)
+    monkeypatch.setattr(vrrp_run._Plant, "_take_over", lambda _, __, secrets: taken.append(secrets.password))
+    nothing: Any = None
+    plant = vrrp_run._Plant(
+        config=loaded, secrets=Secrets(), wire=nothing, movers=nothing, tracking=nothing, running=nothing
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(plant.reload)
+        await trio.to_thread.run_sync(started.wait, 15.0)
+        nursery.start_soon(plant.reload)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        go_on.set()
+    assert taken == [b"0", b"1"]
 
 
 def test_other_addresses_are_taken_over_in_place(pair: Pair) -> None:
