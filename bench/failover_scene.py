@@ -31,8 +31,8 @@ STARTING_S: Final = 60.0
 """An agent on a busy machine needs so long at most until it takes part."""
 _RAW_SOCKET: Final = f":{PROTOCOL:04X} "
 """How /proc/net/raw shows it, in the host of the process whose folder it is read from."""
-READY_S: Final = 0.5
-"""From its open socket to all the rest."""
+READY_S: Final = 1.2
+"""From its open socket to all the rest, the last word about the start included: it comes a second later."""
 
 
 def other(node: str) -> str:

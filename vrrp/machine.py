@@ -45,7 +45,10 @@ MOST_LOSSES = 3
 LOSSES_WITHIN_S = 10.0
 """Somebody who takes the address away so often means it."""
 REANNOUNCE_S = 1.0
-"""Least time between two announcements that foreign adverts bring about; the first is made at once."""
+"""Mean time between announcements that foreign adverts bring about."""
+REANNOUNCEMENTS = 3
+"""So many are made at once if it was quiet before: after a partition the last advert of the loser asks for the one that
+counts, and is not its first."""
 ASSERT_SHARE = 0.1
 """Of the interval: least time between two adverts, so that a flood of foreign ones is not answered by another.
 
@@ -274,7 +277,8 @@ def _assert(p: Parameters, state: State, role: Active, theirs: int, *, now: floa
         role = attrs.evolve(role, advert_at=min(role.advert_at, soonest))
     if now - role.asserted_at >= REANNOUNCE_S:
         actions.append(AnnounceAddresses())
-        role = attrs.evolve(role, asserted_at=now)
+        earned = now - (REANNOUNCEMENTS - 1) * REANNOUNCE_S
+        role = attrs.evolve(role, asserted_at=max(role.asserted_at + REANNOUNCE_S, earned))
     else:
         # Not now, but the sender may have announced its own address since our last announcement.
         role = attrs.evolve(role, announce_at=min(role.announce_at, role.asserted_at + REANNOUNCE_S))

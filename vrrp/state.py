@@ -44,7 +44,7 @@ class Active:
     sent_at: float
     """The last advert."""
     asserted_at: float = -math.inf
-    """The last announcement that a foreign advert brought about."""
+    """A second before the next announcement that a foreign advert may bring about."""
     lost_at: tuple[float, ...] = ()
     """When somebody took the address away lately."""
 

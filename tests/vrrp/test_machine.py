@@ -217,7 +217,7 @@ RFC: dict[str, Story] = {
         (0.0, Started(FIT), "Backup", (RemoveAddresses(),)),
         (DOWN_S, FIRE, "Active", TAKE),
         (DOWN_S + 0.01, advert(0, HIGH), "Active", (*ADVERT, *ANNOUNCE)),
-        (DOWN_S + 0.02, advert(0, HIGH), "Active", ADVERT),
+        (DOWN_S + 0.02, advert(0, HIGH), "Active", (*ADVERT, *ANNOUNCE)),
         *((DOWN_S + after, FIRE, "Active", REFRESH) for after in (0.3, 0.6, 0.9)),
         (DOWN_S + 1.0, FIRE, "Active", ANNOUNCE),
         (DOWN_S + 1.02, FIRE, "Active", ADVERT),

@@ -118,10 +118,15 @@ def test_the_address_is_announced_after_one_and_five_seconds_and_then_periodical
     assert announcements(attrs.evolve(US, announce_every=2.0), 9, {}) == [0.0, 1.0, 3.0, 5.0, 7.0, 9.0]
 
 
-def test_foreign_adverts_are_answered_by_an_announcement_at_once_then_once_a_second() -> None:
+def test_foreign_adverts_are_answered_by_three_announcements_at_once_then_once_a_second() -> None:
     assert announcements(US, 12, {7.25: advert(100)}) == [0.0, 1.0, 5.0, 7.25]
     flood = {6.05 + n / 10: advert(100) for n in range(31)}
-    assert announcements(US, 12, flood) == [0.0, 1.0, 5.0, 6.05, 7.05, 8.05, 9.05, 10.05]
+    assert announcements(US, 12, flood) == [0.0, 1.0, 5.0, 6.05, 6.15, 6.25, 7.05, 8.05, 9.05, 10.05]
+
+
+def test_a_second_partition_heals_as_fast_as_the_first() -> None:
+    heals = {at + late: advert(100) for at in (6.1, 6.3) for late in (0.0, 0.01)}
+    assert announcements(US, 7, heals) == [0.0, 1.0, 5.0, 6.1, 6.11, 6.3, 7.1]
 
 
 def adverts(seconds: float, foreign: dict[float, AdvertReceived]) -> list[float]:
