@@ -73,8 +73,6 @@ async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent
     router = router_of(vrrp, wire.source, secrets)
     agent = Agent(router, wire, movers.mover, tracking, on_transition=running.changed)
     running.begin(agent)
-    if movers.kernel is not None:
-        _say_what_is_here(vrrp.addresses)
     plant = _Plant(config=config, secrets=secrets, wire=wire, movers=movers, tracking=tracking, running=running)
     try:
         async with trio.open_nursery() as nursery:
@@ -91,6 +89,8 @@ async def serve(config: VrrpConfig, *, task_status: trio.TaskStatus[RunningAgent
             nursery.start_soon(plant.follow_tracks)
             nursery.start_soon(wire.run, plant.link_said, plant.source_moved)
             nursery.start_soon(keep_alive)
+            if movers.kernel is not None:
+                _say_what_is_here(vrrp.addresses)
             _say_started(plant)
             task_status.started(running)
             await agent.run()

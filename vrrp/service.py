@@ -105,6 +105,7 @@ class Agent:
         self._clock = clock
         self._wall = wall
         self._voice = Voice()
+        self._mute_since: float | None = None
         self._state = State()
         self._since = wall()
         self._cause = "not started"
@@ -186,7 +187,18 @@ class Agent:
         for alarm in self.ledger.note_heard(datagram.source, heard, wall):
             log.warning("a peer is configured differently", field=alarm.field, peer=alarm.peer, text=alarm.text)
         advert = heard.advert
-        self.happened(AdvertReceived(priority=advert.priority, interval=advert.interval, source=datagram.source))
+        if 0 < advert.priority <= self._state.fitness.priority and self._is_mute():
+            # It has the address by right, since it hears nothing of this node, and would never give it up.
+            self.happened(MoveFailed(f"no advert leaves this node, and {datagram.source} has the address"))
+        else:
+            self.happened(AdvertReceived(priority=advert.priority, interval=advert.interval, source=datagram.source))
+
+    def _is_mute(self) -> bool:
+        """Whether this node is Active, and nothing could be sent for as long as a peer waits."""
+        if self._mute_since is None or not isinstance(self._state.role, Active):
+            return False
+        p = self._router.parameters
+        return self._clock() - self._mute_since > active_down(p.version, self._state.fitness.priority, p.interval)
 
     # What others say
 
@@ -274,7 +286,7 @@ class Agent:
                 assert_never(action)
 
     def _send(self, priority: int) -> None:
-        wire = self._wire
+        wire, is_mute = self._wire, True
         for destination in wire.destinations:
             message = self._voice.compose(
                 self._router, priority, source=wire.source, destination=destination, wall=self._wall()
@@ -289,8 +301,13 @@ class Agent:
                         "an advert cannot be sent", destination=destination, reason=error.strerror or str(error)
                     )
             else:
+                is_mute = False
                 self.ledger.sent += 1
                 self.ledger.sent_zero += priority == RELEASE
+        if not is_mute:
+            self._mute_since = None
+        elif self._mute_since is None:
+            self._mute_since = self._clock()
 
     def _count(self, event: Event) -> None:
         match event:
@@ -299,7 +316,7 @@ class Agent:
                 self.ledger.addresses_taken += not by_lease
                 log.warning("an address was lost", by="its lease" if by_lease else "somebody else")
             case MoveFailed(reason):
-                log.error("the addresses cannot be set here", reason=reason)
+                log.error("the addresses cannot be held here", reason=reason)
             case _:
                 pass
 

@@ -255,6 +255,24 @@ async def test_an_address_that_cannot_be_set_is_a_fault_and_tried_again(cable: C
         assert a.agent.state == "active"
 
 
+async def test_who_cannot_send_gives_up_to_who_has_taken_the_address(cable: Cable, autojump_clock: object) -> None:
+    a, b = station(cable, A, 250), station(cable, B, 240)
+    async with living(a, b):
+        await trio.sleep(1)
+        assert (a.agent.state, b.agent.state) == ("active", "backup")
+        a.wire.broken = BROKEN
+        await trio.sleep(1)
+        assert (a.agent.state, b.agent.state) == ("fault", "active")
+        assert a.status.cause == f"no advert leaves this node, and {B} has the address"
+        assert a.mover.asked[-1] == "remove"
+        # It lets the other one be, and takes the address when that is gone.
+        await trio.sleep(60)
+        assert (a.agent.state, b.agent.state) == ("backup", "active")
+        b.agent.stop()
+        await trio.sleep(1)
+        assert a.agent.state == "active"
+
+
 async def test_what_cannot_be_sent_is_counted_and_an_alarm(cable: Cable, autojump_clock: object) -> None:
     a = station(cable, A, 250)
     async with living(a):
