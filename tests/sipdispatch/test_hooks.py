@@ -128,7 +128,7 @@ async def test_a_command_gets_arguments_environment_line_and_nothing_else(script
     inheritable = True
     with (tmp_path / "open").open("w") as file:
         os.set_inheritable(file.fileno(), inheritable)
-        assert await run_hook(hook, DOWN, "edge1") == Run(succeeded=True, text="it has ended well")
+        assert await run_hook(hook, DOWN, "edge1") == Run(succeeded=True, text="it has ended well", status=0)
     arguments, line, descriptors, ignored = written(tmp_path)
     assert arguments == "2|first|two words|down||/|"
     assert json.loads(line)["after"] == "down"
@@ -144,11 +144,11 @@ async def test_a_command_gets_arguments_environment_line_and_nothing_else(script
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("exit 0", Run(succeeded=True, text="it has ended well")),
-        ("echo why; echo oh >&2; exit 3", Run(succeeded=False, text="exit status 3", output="why\noh\n")),
+        ("exit 0", Run(succeeded=True, text="it has ended well", status=0)),
+        ("echo why; echo oh >&2; exit 3", Run(succeeded=False, text="exit status 3", output="why\noh\n", status=3)),
         ("kill -SEGV $$", Run(succeeded=False, text="it was ended by SIGSEGV")),
         ("kill -40 $$", Run(succeeded=False, text="it was ended by signal 40")),
-        ("exec <&-; sleep 0.05", Run(succeeded=True, text="it has ended well")),
+        ("exec <&-; sleep 0.05", Run(succeeded=True, text="it has ended well", status=0)),
     ],
 )
 async def test_how_a_command_ends(script: Script, text: str, expected: Run) -> None:
@@ -190,7 +190,9 @@ async def test_one_that_has_left_the_group_and_keeps_the_output_holds_nobody_up(
         'setsid sh -c "echo \\$\\$ >>$out; exec sleep 1000" &\nwhile [ ! -s $out ]; do sleep 0.01; done\necho done'
     )
     with trio.fail_after(5):
-        assert await run_hook(hook, DOWN, "edge1") == Run(succeeded=True, text="it has ended well", output="done\n")
+        assert await run_hook(hook, DOWN, "edge1") == Run(
+            succeeded=True, text="it has ended well", status=0, output="done\n"
+        )
     (pid,) = map(int, written(tmp_path))
     assert lives(pid)
     os.kill(pid, signal.SIGKILL)
