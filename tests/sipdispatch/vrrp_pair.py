@@ -101,6 +101,8 @@ class Pair:
         network.wire(one, f"{self._addresses[0]}/24", other, f"{self._addresses[1]}/24")
         self.a = Node(one, self._folder, 250, self._more)
         self.b = Node(other, self._folder, 240, self._more)
+        # A link that comes up under an agent is a fault that is over: such a node is not fit for ten seconds.
+        wait_until(lambda: all(_has_carrier(host) for host in (one, other)), "both links are up")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -120,6 +122,11 @@ class Pair:
     def owners(self) -> list[str]:
         """Who has the address now."""
         return [name for name, node in (("a", self.a), ("b", self.b)) if node.has_address()]
+
+
+def _has_carrier(host: Namespace) -> bool:
+    links = json.loads(host.run("ip", "-json", "link", "show"))
+    return all(each["operstate"] == "UP" for each in links if each["ifname"] != "lo")
 
 
 __all__ = ["VIP", "Node", "Pair", "wait_until"]
