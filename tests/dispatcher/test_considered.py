@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dispatcher import slots
 from dispatcher.algorithm import DEFAULT, Algorithm, Kind
-from dispatcher.considered import Considered, Reason, explain
+from dispatcher.considered import Considered, Reason, _each_once, explain
 from dispatcher.selection import (
     Pool,
     candidates,
@@ -193,3 +193,7 @@ def test_the_explanation_and_the_choice_agree(
             assert code & NEW_WORK
         elif each.reason is not Reason.NO_WEIGHT:
             assert not code & NEW_WORK
+
+
+def test_an_order_that_names_somebody_twice_tells_him_once() -> None:
+    assert list(_each_once([2, 1, 2, 0, 1])) == [2, 1, 0]
