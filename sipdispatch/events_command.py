@@ -11,21 +11,27 @@ import click
 from sipdispatch.control_client import ControlClient
 from sipdispatch.control_options import FORMAT_VERSION, ControlOptions, connect, control_options
 from sipdispatch.event_words import event_words
+from sipdispatch.options import together
 from sipdispatch.output import say
 
 PAST = 100
 PAST_OF_FOLLOWER = 10
 
 
-@click.command(name="events")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(0),
-    metavar="NUMBER",
-    help=f"How much of the past; {PAST} if not given, with --follow {PAST_OF_FOLLOWER}.",
+event_options = together(
+    click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C."),
+    click.option(
+        "--limit",
+        "-n",
+        type=click.IntRange(0),
+        metavar="NUMBER",
+        help=f"How much of the past; {PAST} if not given, with --follow {PAST_OF_FOLLOWER}.",
+    ),
 )
+
+
+@click.command(name="events")
+@event_options
 @control_options
 def command(*, follow: bool, limit: int | None, **options: Unpack[ControlOptions]) -> None:
     """Say what has happened in the running proxy, or follow it.

@@ -7,19 +7,12 @@ from typing import Unpack
 import click
 
 from sipdispatch.control_options import ControlOptions
-from sipdispatch.events_command import PAST, PAST_OF_FOLLOWER, follow_events, say_past
+from sipdispatch.events_command import PAST, PAST_OF_FOLLOWER, event_options, follow_events, say_past
 from sipdispatch.vrrp_options import agent_options, connect_agent
 
 
 @click.command(name="events")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(0),
-    metavar="NUMBER",
-    help=f"How much of the past; {PAST} if not given, with --follow {PAST_OF_FOLLOWER}.",
-)
+@event_options
 @agent_options
 def command(*, follow: bool, limit: int | None, **options: Unpack[ControlOptions]) -> None:
     """Say when and why the role of this node has changed, oldest first, or follow it."""
