@@ -13,33 +13,23 @@ has gone.  SIPDISPATCH_DEBUG=1 in the environment adds the traceback.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Final
 
-import attrs
 import click
 from click.shell_completion import shell_complete
 
+from sipdispatch.command_group import CommandEntry, LateCommands
 from sipdispatch.errors import INTERNAL, INTERRUPTED, PIPE_CLOSED, USAGE, CommandError, Fault
 from sipdispatch.output import give_up, say
 
 PROGRAM: Final = "sipdispatch"
 COMPLETION_VARIABLE: Final = "_SIPDISPATCH_COMPLETE"
 """Set by the scripts of `sipdispatch completion` when a shell asks what may follow."""
-
-
-@attrs.frozen
-class CommandEntry:
-    """Where a command is, and the line that the list of commands shows for it."""
-
-    module: str
-    summary: str
 
 
 COMMANDS: Final = {
@@ -58,39 +48,6 @@ COMMANDS: Final = {
 """In the order in which help shows them.  A new command is one line here and a module with `command` in it."""
 
 
-class Commands(click.Group):
-    """The group of all commands, each imported when it is needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = importlib.import_module(entry.module).command
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{entry.module}.command is not a click command")
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name in COMMANDS or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        close = get_close_matches(name, COMMANDS, n=1)
-        raise CommandError(
-            f"there is no command {name}",
-            ctx.command_path,
-            f"did you mean {close[0]}?" if close else f"write one of {', '.join(COMMANDS)}",
-        )
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
-
-
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
     if wanted and not ctx.resilient_parsing:
         from sipdispatch.version import version_line  # noqa: PLC0415 - the metadata of packages is slow to import
@@ -100,7 +57,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 @click.command(
-    cls=Commands,
+    cls=LateCommands,
+    entries=COMMANDS,
     name=PROGRAM,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -18,7 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from sipdispatch import cli
-from sipdispatch.cli import COMMANDS, CommandEntry, group, main
+from sipdispatch.cli import COMMANDS, group, main
+from sipdispatch.command_group import CommandEntry
 from sipdispatch.errors import CommandError, Fault
 
 ROOT = Path(__file__).parents[2]
@@ -396,9 +397,9 @@ def test_a_full_disk_is_told(arguments: list[str], unbuffered: str) -> None:
 def test_what_a_command_has_merely_buffered_is_told_too() -> None:
     program = (
         "import click, sys, types\n"
-        "from sipdispatch import cli\n"
+        "from sipdispatch import cli, command_group\n"
         "sys.modules['printer'] = types.SimpleNamespace(command=click.Command('try', callback=lambda: print('x')))\n"
-        "cli.COMMANDS['try'] = cli.CommandEntry('printer', 'Try.')\n"
+        "cli.COMMANDS['try'] = command_group.CommandEntry('printer', 'Try.')\n"
         "sys.exit(cli.main(['try']))\n"
     )
     with Path("/dev/full").open("w") as full:

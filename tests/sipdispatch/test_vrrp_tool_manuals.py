@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from sipdispatch.vrrp_command import COMMANDS, VrrpCommands
+from sipdispatch.vrrp_command import COMMANDS
+from sipdispatch.vrrp_command import command as group
 
 ROOT = Path(__file__).parents[2]
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
@@ -36,7 +37,7 @@ def test_a_page_has_the_parts_of_a_manual_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(PAGES))
 def test_every_option_is_in_the_manual_and_no_other(name: str) -> None:
-    command = VrrpCommands().get_command(click.Context(VrrpCommands()), name)
+    command = group.get_command(click.Context(group), name)
     assert command is not None
     options = {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
     entries = "\n".join(re.findall(r"^(`.*)\n:", PAGES[name], re.MULTILINE))
