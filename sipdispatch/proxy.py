@@ -82,16 +82,8 @@ async def serve(
         state_path = settings.state_dir / statefile.NAME
         running = Running(_identity_of(config, listeners, secrets[0]))
         audience = _Audience(running)
-        upkeep = Upkeep(
-            settings,
-            policy_of(settings),
-            tuple(derive(raw) for raw in secrets),
-            [opened.listener for opened in listeners],
-            ListNames(resolver),
-            health=config.sections.health,
-            kept=await trio.to_thread.run_sync(statefile.read, state_path),
-            audience=audience,
-        )
+        kept = await trio.to_thread.run_sync(statefile.read, state_path)
+        upkeep = _upkeep_of(config, secrets, listeners, ListNames(resolver), kept=kept, audience=audience)
         upkeep.at_rest = at_rest
         states = audience.states = StateFile(state_path, upkeep.kept)
         next_hops = NextHops(resolver)
@@ -130,6 +122,28 @@ async def serve(
             nursery.cancel_scope.cancel()
         await states.write_last()
     _say_stopped(upkeep.service)
+
+
+def _upkeep_of(
+    config: Config,
+    secrets: tuple[bytes, ...],
+    listeners: Sequence[OpenListener],
+    names: ListNames,
+    *,
+    kept: tuple[statefile.Kept, ...],
+    audience: _Audience,
+) -> Upkeep:
+    settings = config.proxy
+    return Upkeep(
+        settings,
+        policy_of(settings),
+        tuple(derive(raw) for raw in secrets),
+        [opened.listener for opened in listeners],
+        names,
+        health=config.sections.health,
+        kept=kept,
+        audience=audience,
+    )
 
 
 async def _take_up(
