@@ -21,6 +21,7 @@ control_options: Final = together(
         "--socket", type=click.Path(readable=False, path_type=Path), metavar="PATH", help="The proxy's control socket."
     ),
     click.option(
+        "-c",
         "--config",
         type=click.Path(readable=False, path_type=Path),
         metavar="FILE",

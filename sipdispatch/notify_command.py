@@ -65,6 +65,7 @@ def command(ctx: click.Context) -> None:
 
 @command.command(name="test")
 @click.option(
+    "-c",
     "--config",
     type=click.Path(readable=False, path_type=Path),
     default=DEFAULT_CONFIG,

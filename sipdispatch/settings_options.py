@@ -14,7 +14,7 @@ from sipdispatch.options import together
 
 settings_options: Final = together(
     click.option(
-        "--config", type=click.Path(readable=False, path_type=Path), metavar="FILE", help="Read this TOML file."
+        "-c", "--config", type=click.Path(readable=False, path_type=Path), metavar="FILE", help="Read this TOML file."
     ),
     click.option(
         "--listen",
