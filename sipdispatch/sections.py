@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
 from sipdispatch import address_readers, readers
 from sipdispatch.config import Control, Health, Http, Sections, Start
 from sipdispatch.consistency import Finding
+from sipdispatch.door_tables import control_table, http_table
 from sipdispatch.notice_sections import read_notice_sections
 from sipdispatch.tables import Table, Tables, many
 from sipdispatch.vrrp_section import read_vrrp_section
@@ -39,37 +41,17 @@ _HEALTH: Final = Table(
         "inactive_threshold": "write rise, the good probes in a row that bring a destination back",
     },
 )
-_HTTP: Final = Table(
-    cls=Http,
-    reads={"listen": address_readers.read_tcp_address},
-    hint="write the line [http] above its keys",
-    missing={"listen": 'write listen = "127.0.0.1:9275"'},
-    meant={"port": 'the port is a part of listen, as in "127.0.0.1:9275"', "address": "write listen"},
-)
+_HTTP: Final = http_table(Http, "http", 9275)
+_CONTROL: Final = partial(control_table, Control, "control")
 
-
-def _control(base: Path) -> Table:
-    return Table(
-        cls=Control,
-        reads={
-            "enabled": readers.read_bool,
-            "socket": readers.read_path(base),
-            "owner": readers.read_account,
-            "group": readers.read_account,
-        },
-        hint="write the line [control] above its keys",
-        meant={"path": "write socket", "listen": "write socket, the name of a file", "user": "write owner"},
-    )
-
-
-KEYS: Final = {"health": _HEALTH.keys, "control": _control(Path("/")).keys, "http": _HTTP.keys}
+KEYS: Final = {"health": _HEALTH.keys, "control": _CONTROL(Path("/")).keys, "http": _HTTP.keys}
 """The keys of each section."""
 
 
 def read_sections(tree: Mapping[str, Any], base: Path) -> tuple[Sections, list[Finding]]:
     """Those of the file, each with its defaults where it has a mistake, and all that is wrong with them."""
     tables = Tables()
-    for table in (_HEALTH, _HTTP, _control(base)):
+    for table in (_HEALTH, _HTTP, _CONTROL(base)):
         tables.teach(table)
     found: list[Finding] = []
     health, wrong = tables.try_read(tree.get("health", {}), Health, ("health",))

@@ -10,9 +10,10 @@ from typing import Any, Final, get_args
 import attrs
 
 from sip.uri import host_port
-from sipdispatch import address_readers, notice_settings, readers, vrrp_settings
+from sipdispatch import notice_settings, readers, vrrp_settings
 from sipdispatch.config import LogFormat, LogLevel
 from sipdispatch.consistency import Finding
+from sipdispatch.door_tables import control_table, http_table
 from sipdispatch.readers import BadValueError
 from sipdispatch.tables import Table, Tables, many
 from sipdispatch.vrrp_settings import (
@@ -74,27 +75,8 @@ class _PlacedAddress:
     interface: str | None = None
 
 
-def _control_table(base: Path) -> Table:
-    return Table(
-        cls=VrrpControl,
-        reads={
-            "enabled": readers.read_bool,
-            "socket": readers.read_path(base),
-            "owner": readers.read_account,
-            "group": readers.read_account,
-        },
-        hint="write the line [vrrp.control] above its keys",
-        meant={"path": "write socket", "listen": "write socket, the name of a file", "user": "write owner"},
-    )
-
-
-_HTTP: Final = Table(
-    cls=VrrpHttp,
-    reads={"listen": address_readers.read_tcp_address},
-    hint="write the line [vrrp.http] above its keys",
-    missing={"listen": 'write listen = "127.0.0.1:9276"'},
-    meant={"port": 'the port is a part of listen, as in "127.0.0.1:9276"', "address": "write listen"},
-)
+_CONTROL: Final = partial(control_table, VrrpControl, "vrrp.control")
+_HTTP: Final = http_table(VrrpHttp, "vrrp.http", 9276)
 _MOVER: Final = Table(
     cls=VrrpMover,
     reads={
@@ -208,7 +190,7 @@ VRRP_KEYS: Final = {
     "vrrp.track": _track_table(Tables(), Path("/")).keys,
     "vrrp.track.command": _COMMAND.keys,
     "vrrp.mover": _MOVER.keys,
-    "vrrp.control": _control_table(Path("/")).keys,
+    "vrrp.control": _CONTROL(Path("/")).keys,
     "vrrp.http": _HTTP.keys,
 }
 """The keys of each table."""
@@ -219,7 +201,7 @@ def read_vrrp_section(raw: object, base: Path) -> tuple[Vrrp | None, list[Findin
     tables = Tables()
     interface = raw.get("interface") if isinstance(raw, dict) else None
     table = _table(tables, base, interface if isinstance(interface, str) else "eth0")
-    for each in (_ADDRESS, _COMMAND, _MOVER, _HTTP, _control_table(base), _track_table(tables, base), table):
+    for each in (_ADDRESS, _COMMAND, _MOVER, _HTTP, _CONTROL(base), _track_table(tables, base), table):
         tables.teach(each)
     vrrp, found = tables.try_read(raw, Vrrp, ("vrrp",))
     if vrrp is not None:
