@@ -284,17 +284,23 @@ def test_a_reload_keeps_both(pair: Pair) -> None:
     assert [pair.b.property(unit, "MainPID") for unit in UNITS] == before
 
 
-def test_a_second_agent_runs_beside_the_first(pair: Pair) -> None:
+def test_a_second_agent_runs_beside_the_first_and_moves_its_address_by_commands_too(pair: Pair) -> None:
+    moves = "/run/sipdispatch-vrrp-two/moves"
+    pair.a.path("/usr/local/bin/move-address").write_text(f'#!/bin/sh\necho "$1 $SIPDISPATCH_ADDRESSES" >> {moves}\n')
+    pair.a.run("chmod", "755", "/usr/local/bin/move-address")
+    mover = "".join(f'{verb} = ["/usr/local/bin/move-address", "{verb}"]\n' for verb in ("acquire", "release"))
     config = pair.a.run("cat", "/etc/sipdispatch/sipdispatch.toml")
     second = (
         config.replace("vrid = 51", "vrid = 52")
         .replace(VIP, SECOND_VIP)
         .replace("-vrrp/vrrp.sock", "-vrrp-two/vrrp.sock")
-    )
+    ) + f'\n\n[vrrp.mover]\ndriver = "both"\n{mover}'
     pair.a.path("/etc/sipdispatch/two.toml").write_text(second)
     pair.a.run("systemctl", "enable", "--now", "sipdispatch-vrrp@two")
     until(lambda: SECOND_VIP in addresses(pair.a), "it has its address, for nobody else wants it")
     assert "VRID 52" in pair.a.run("sipdispatch", "vrrp", "status", "--config", "/etc/sipdispatch/two.toml")
+    until(lambda: f"acquire {SECOND_VIP}" in pair.a.run("cat", moves), "the command has run under the unit", pair.a)
+    assert pair.a.run("cat", moves).splitlines()[0] == f"release {SECOND_VIP}"  # what a killed agent may have left
 
 
 def test_an_upgrade_runs_on_until_it_is_restarted(pair: Pair, built: Built) -> None:
