@@ -38,6 +38,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "held": status.held,
         "released": released is not None,
         "released_until": None if released is None or math.isinf(released) else released,
+        "waits_until": status.waits_until,
         "lease": status.lease,
         "leases_lost": status.leases_lost,
         "addresses_taken": status.addresses_taken,

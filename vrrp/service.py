@@ -341,6 +341,13 @@ class Agent:
         )
         self._on_transition(transition)
 
+    def _waits_until(self, ago: float) -> float | None:
+        """When this node takes over from the healthy one that has the address, in Unix time."""
+        role = self._state.role
+        if not isinstance(role, Backup) or role.preempt_at is None or not self._clock() < role.preempt_at < math.inf:
+            return None
+        return role.preempt_at + ago
+
     def status(self, *, version: str = "", interface: str = "", realtime: str = "") -> Status:
         """Everything that can be told."""
         router, ledger, wall = self._router, self.ledger, self._wall()
@@ -366,6 +373,7 @@ class Agent:
             preempt=_preempt_text(router.parameters.preempt),
             held=self._tracking.held,
             released_until=None if released is None else released + ago,
+            waits_until=self._waits_until(ago),
             lease=router.parameters.lease,
             leases_lost=ledger.leases_lost,
             addresses_taken=ledger.addresses_taken,

@@ -21,8 +21,7 @@ class Backup:
     """Listens.
 
     `interval` is the Active's, adopted from its adverts; `active` is the source of the last one, "" before there is
-    any; `preempt_at`: from then on a healthy Active of lower priority
-    is not obeyed any more, None while there is none.
+    any; `preempt_at`: from then on a healthy Active of lower priority is not obeyed any more, None while there is none.
     """
 
     active_down_at: float

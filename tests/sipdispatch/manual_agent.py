@@ -47,6 +47,7 @@ def agent_status() -> Status:
         preempt="always",
         held=False,
         released_until=None,
+        waits_until=None,
         lease=2.0,
         leases_lost=0,
         addresses_taken=0,

@@ -179,6 +179,19 @@ async def test_a_start_waits_for_the_first_verdicts_and_not_for_ever(cable: Cabl
         assert a.status.cause == "started, though some tracks have not spoken yet"
 
 
+async def test_status_says_until_when_a_healthy_owner_is_left_alone(cable: Cable, autojump_clock: object) -> None:
+    a, b = station(cable, A, 250, preempt=Preempt(60.0)), station(cable, B, 240)
+    async with living(b):
+        await trio.sleep(3)
+        async with living(a):
+            await trio.sleep(5)
+            assert (a.agent.state, b.agent.state) == ("backup", "active")
+            assert a.status.waits_until == pytest.approx(EPOCH + 63, abs=0.2)
+            assert b.status.waits_until is None
+            await trio.sleep(60)
+            assert (a.agent.state, a.status.waits_until) == ("active", None)
+
+
 async def test_release_hands_over_for_so_long(cable: Cable, autojump_clock: object) -> None:
     a, b = station(cable, A, 250), station(cable, B, 240)
     async with living(a, b):
