@@ -48,7 +48,7 @@ def _facts(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         until = status["released_until"]
         yield "operator", f"has released it until {'resume' if until is None else moment(until)}"
     if status["waits_until"] is not None:
-        yield "", f"leaves a healthy owner alone until {moment(status['waits_until'])}, then takes over from it"
+        yield "", f"leaves the owner alone until {moment(status['waits_until'])}, then takes over from it"
     yield "router", f"VRID {status['vrid']}, version {status['vrrp_version']}, every {_seconds(status['interval'])}"
     yield "", f"on {status['interface']} from {status['source']} to {', '.join(status['destinations'])}"
     yield "lease", _lease(status)

@@ -32,7 +32,7 @@ from vrrp.event import (
     Stopped,
     TimerFired,
 )
-from vrrp.parameters import ANNOUNCE_AGAIN_S, FIT, REFRESH_S, RELEASE, Parameters, active_down, rank, skew
+from vrrp.parameters import ANNOUNCE_AGAIN_S, FIT, MOST_USELESS, REFRESH_S, RELEASE, Parameters, active_down, rank, skew
 from vrrp.state import Active, Backup, Fault, Initialize, State
 
 FIRST_VERDICTS_S = 5.0
@@ -40,7 +40,7 @@ FIRST_VERDICTS_S = 5.0
 RETRY_S = 10.0
 """After an address could not be set."""
 SHY_S = 300.0
-"""For so long after that a healthy Active is let be, whatever `preempt` says: each try costs the callers a gap."""
+"""For so long after that an Active that can take calls is let be, healthy or not: each try costs the callers a gap."""
 MOST_LOSSES = 3
 LOSSES_WITHIN_S = 10.0
 """Somebody who takes the address away so often means it."""
@@ -82,7 +82,7 @@ def next_timer(state: State) -> float | None:
         case Backup(active_down_at=at):
             return at
         case Active() as role:
-            return min(role.advert_at, role.lease_at, role.announce_at)
+            return min(role.advert_at, role.lease_at, role.announce_at, role.assert_at)
         case Fault(until=until):
             return None if math.isinf(until) else until
     assert_never(state.role)
@@ -141,25 +141,31 @@ def _obey(p: Parameters, fitness: Fitness, role: Backup, advert: AdvertReceived,
             # Not the Active leaves, but one that came late or was overtaken by its heir's advert.
             return role
         at = now + skew(p.version, mine, role.interval)
-        return attrs.evolve(role, active_down_at=min(role.active_down_at, at), preempt_at=None)
-    waiting = Backup(active_down_at=now + active_down(p.version, mine, interval), interval=interval, active=source)
+        return attrs.evolve(role, active_down_at=min(role.active_down_at, at), fit_since=None)
+    waiting = Backup(
+        active_down_at=now + active_down(p.version, mine, interval),
+        interval=interval,
+        active=source,
+        shy_until=role.shy_until,
+    )
     if theirs >= mine:
         return waiting
-    preempt_at = now + p.preempt.after if role.preempt_at is None else role.preempt_at
-    if theirs < FIT or now >= preempt_at:
-        return attrs.evolve(role, active=source, preempt_at=preempt_at)
-    return attrs.evolve(waiting, preempt_at=preempt_at)
+    fit_since = now if role.fit_since is None else role.fit_since
+    is_shy = now < role.shy_until and theirs > MOST_USELESS
+    if not is_shy and (theirs < FIT or now >= fit_since + p.preempt.after):
+        return attrs.evolve(role, active=source, fit_since=fit_since)
+    return attrs.evolve(waiting, fit_since=fit_since)
 
 
 def _weigh(p: Parameters, role: Backup, before: Fitness, fitness: Fitness, *, now: float) -> Backup:
     """A Backup whose fitness has changed."""
     if before.priority < FIT <= fitness.priority:
         # What counts for `preempt` is how long this node has been fit beside the Active.
-        return attrs.evolve(role, preempt_at=None)
-    if fitness.priority < before.priority and role.preempt_at is not None:
+        return attrs.evolve(role, fit_since=None)
+    if fitness.priority < before.priority and role.fit_since is not None:
         # Its timer may be running on to take over from an Active that is the better one now.
         down = active_down(p.version, fitness.priority, role.interval)
-        return attrs.evolve(role, active_down_at=now + down, preempt_at=None)
+        return attrs.evolve(role, active_down_at=now + down, fit_since=None)
     return role
 
 
@@ -203,8 +209,7 @@ def _fault(p: Parameters, state: State, role: Fault, event: Event, *, now: float
                 return _enter(p, fitness, now=now), ()
             return State(role, fitness), ()
         case TimerFired():
-            shy_until = now + max(SHY_S, p.preempt.after)
-            return (_enter(p, state.fitness, now=now, preempt_at=shy_until) if now >= role.until else state), ()
+            return (_enter(p, state.fitness, now=now, shy_until=now + SHY_S) if now >= role.until else state), ()
         case Stopped():
             return State(Initialize(), state.fitness), (RemoveAddresses(),)
         case Started() | AdvertReceived() | AddressesLost() | MoveFailed():
@@ -220,12 +225,12 @@ def _with(state: State, role: Backup | Active) -> State:
     return attrs.evolve(state, role=role)
 
 
-def _enter(p: Parameters, fitness: Fitness, *, now: float, preempt_at: float | None = None) -> State:
+def _enter(p: Parameters, fitness: Fitness, *, now: float, shy_until: float = -math.inf) -> State:
     """Take part, as Backup: nobody starts as the owner."""
     if fitness.fault:
         return State(Fault(fitness.fault), fitness)
     down = active_down(p.version, fitness.priority, p.interval)
-    return State(Backup(active_down_at=now + down, interval=p.interval, preempt_at=preempt_at), fitness)
+    return State(Backup(active_down_at=now + down, interval=p.interval, shy_until=shy_until), fitness)
 
 
 def _become_active(p: Parameters, state: State, *, now: float) -> Step:
@@ -251,10 +256,11 @@ def _keep(p: Parameters, state: State, role: Active, *, now: float) -> Step:
     if now >= role.lease_at:
         actions.append(AddAddresses(p.lease))
         role = attrs.evolve(role, lease_at=now + REFRESH_S)
-    if now >= role.announce_at:
+    if now >= min(role.announce_at, role.assert_at):
         actions.append(AnnounceAddresses())
-        if role.announce_at == role.asserted_at + REANNOUNCE_S:
-            role = attrs.evolve(role, asserted_at=now)  # it was put off for a foreign advert
+    if now >= role.assert_at:
+        role = attrs.evolve(role, asserted_at=now, assert_at=math.inf)
+    if now >= role.announce_at:
         announced = role.announced + 1
         if announced < len(ANNOUNCE_AGAIN_S):
             pause = ANNOUNCE_AGAIN_S[announced] - ANNOUNCE_AGAIN_S[announced - 1]
@@ -281,7 +287,7 @@ def _assert(p: Parameters, state: State, role: Active, theirs: int, *, now: floa
         role = attrs.evolve(role, asserted_at=max(role.asserted_at + REANNOUNCE_S, earned))
     else:
         # Not now, but the sender may have announced its own address since our last announcement.
-        role = attrs.evolve(role, announce_at=min(role.announce_at, role.asserted_at + REANNOUNCE_S))
+        role = attrs.evolve(role, assert_at=min(role.assert_at, role.asserted_at + REANNOUNCE_S))
     return _with(state, role), tuple(actions)
 
 

@@ -17,6 +17,8 @@ UNFIT_SHARE = 99
 """A node with a failed track advertises priority * 99 // 254: 38..99, in the order of the configured ones."""
 USELESS_SHARE = 37
 """One that can take no call at all advertises priority * 37 // 254: 14..37, less than any that may still take some."""
+MOST_USELESS = USELESS_SHARE
+"""The highest priority of one that can take no call."""
 ANNOUNCE_AGAIN_S = (1.0, 5.0)
 """When the address is announced again after it was taken: a first announcement gets lost, or a switch was not ready."""
 LEAST_LEASE_S = 2.0

@@ -34,7 +34,7 @@ from vrrp.event import (
 from vrrp.ledger import Ledger
 from vrrp.machine import next_timer, step
 from vrrp.mover import Mover
-from vrrp.parameters import RELEASE, Preempt, active_down
+from vrrp.parameters import MOST_USELESS, RELEASE, Preempt, active_down
 from vrrp.refusal import Refusal
 from vrrp.router import Router, Voice
 from vrrp.state import Active, Backup, Fault, State
@@ -187,9 +187,9 @@ class Agent:
         for alarm in self.ledger.note_heard(datagram.source, heard, wall):
             log.warning("a peer is configured differently", field=alarm.field, peer=alarm.peer, text=alarm.text)
         advert = heard.advert
-        if 0 < advert.priority <= self._state.fitness.priority and self._is_mute():
-            # It has the address by right, since it hears nothing of this node, and would never give it up.
-            self.happened(MoveFailed(f"no advert leaves this node, and {datagram.source} has the address"))
+        if MOST_USELESS < advert.priority <= self._state.fitness.priority and self._is_mute():
+            # It hears nothing of this node, so that it never gives the address up; and it can take the calls.
+            self.happened(MoveFailed(_unheard_by(datagram.source)))
         else:
             self.happened(AdvertReceived(priority=advert.priority, interval=advert.interval, source=datagram.source))
 
@@ -263,6 +263,9 @@ class Agent:
         self._state, actions = step(self._router.parameters, before, event, now=now)
         for action in actions:
             self._carry_out(action)
+            if isinstance(before.role, Backup) and self._takes_in_vain(before.role, now):
+                self._events.appendleft(MoveFailed(_unheard_by(self._last_heard.source)))
+                break
         self._count(event)
         if type(before.role) is not type(self._state.role):
             self._note_transition(before, event, now=now, late=0.0 if due is None else max(0.0, now - due))
@@ -270,6 +273,16 @@ class Agent:
             self._cause = self._state.role.reason
         if isinstance(event, AdvertReceived):
             self._last_heard = LastHeard(source=event.source, priority=event.priority, at=now)
+
+    def _takes_in_vain(self, before: Backup, now: float) -> bool:
+        """Whether a Backup has just become Active beside one that serves and cannot hear of it."""
+        last = self._last_heard
+        return (
+            isinstance(self._state.role, Active)
+            and self._mute_since is not None
+            and last.priority > MOST_USELESS
+            and now - last.at <= 2 * before.interval
+        )
 
     def _carry_out(self, action: Action) -> None:
         match action:
@@ -344,9 +357,10 @@ class Agent:
     def _waits_until(self, ago: float) -> float | None:
         """When this node takes over from the healthy one that has the address, in Unix time."""
         role = self._state.role
-        if not isinstance(role, Backup) or role.preempt_at is None or not self._clock() < role.preempt_at < math.inf:
+        if not isinstance(role, Backup) or role.fit_since is None:
             return None
-        return role.preempt_at + ago
+        until = max(role.fit_since + self._router.parameters.preempt.after, role.shy_until)
+        return until + ago if self._clock() < until < math.inf else None
 
     def status(self, *, version: str = "", interface: str = "", realtime: str = "") -> Status:
         """Everything that can be told."""
@@ -402,6 +416,10 @@ class Agent:
             ),
             lateness=ledger.lateness(wall, realtime),
         )
+
+
+def _unheard_by(source: str) -> str:
+    return f"no advert leaves this node, and {source} has the address"
 
 
 def _preempt_text(preempt: Preempt) -> str:

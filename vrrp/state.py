@@ -21,13 +21,15 @@ class Backup:
     """Listens.
 
     `interval` is the Active's, adopted from its adverts; `active` is the source of the last one, "" before there is
-    any; `preempt_at`: from then on a healthy Active of lower priority is not obeyed any more, None while there is none.
+    any; `fit_since`: since when this node has been better than the Active, None while it is not;
+    `shy_until`: after a move that failed, an Active is left alone until then, so long as it can take calls.
     """
 
     active_down_at: float
     interval: float
     active: str = ""
-    preempt_at: float | None = None
+    fit_since: float | None = None
+    shy_until: float = -math.inf
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +46,8 @@ class Active:
     """The last advert."""
     asserted_at: float = -math.inf
     """A second before the next announcement that a foreign advert may bring about."""
+    assert_at: float = math.inf
+    """When one is due that was put off."""
     lost_at: tuple[float, ...] = ()
     """When somebody took the address away lately."""
 

@@ -85,7 +85,7 @@ class Status:
     released_until: float | None
     """Infinity: until told otherwise; None: not released."""
     waits_until: float | None
-    """When a healthy Active of lower priority is not left alone any more; None: it does not wait for that."""
+    """When an Active of lower priority is not left alone any more; None: it does not wait for that."""
     lease: float
     leases_lost: int
     addresses_taken: int

@@ -75,7 +75,7 @@ def test_status_says_who_has_released_or_holds_it() -> None:
 def test_status_says_what_a_backup_waits_for() -> None:
     waiting = attrs.evolve(agent_status(), state="backup", waits_until=NOW + 60)
     words = status_text(status_json(waiting), Screen())
-    assert "\n            leaves a healthy owner alone until 2026-09-21" in words
+    assert "\n            leaves the owner alone until 2026-09-21" in words
     assert "leaves" not in status_text(status_json(agent_status()), Screen())
 
 

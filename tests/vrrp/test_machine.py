@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import attrs
 import pytest
@@ -53,7 +52,7 @@ from vrrp.event import (
     TimerFired,
 )
 from vrrp.machine import FIRST_VERDICTS_S, RETRY_S, SHY_S, next_timer, step
-from vrrp.parameters import ALWAYS, NEVER, Parameters, Preempt, active_down, unfit
+from vrrp.parameters import ALWAYS, MOST_USELESS, NEVER, Parameters, Preempt, active_down, unfit
 from vrrp.state import Active, Backup, Fault, Initialize, Role, State
 
 TABLE: list[tuple[State, Event, type[Role], tuple[Action, ...]]] = [
@@ -290,21 +289,21 @@ def after_event(p: Parameters, state: State, event: Event, now: float) -> State:
 def test_the_time_before_a_preemption_counts_from_the_last_recovery() -> None:
     p = attrs.evolve(US, preempt=Preempt(10.0))
     state = after_event(p, BACKUP, advert(150), NOW)
-    assert state.role == Backup(active_down_at=NOW + DOWN_S, interval=1.0, active=LOW, preempt_at=NOW + 10.0)
+    assert state.role == Backup(active_down_at=NOW + DOWN_S, interval=1.0, active=LOW, fit_since=NOW)
     state = after_event(p, state, FitnessChanged(UNFIT), NOW + 1)
     state = after_event(p, state, FitnessChanged(FIT), NOW + 2)
     state = after_event(p, state, advert(150), NOW + 3)
     assert isinstance(state.role, Backup)
-    assert state.role.preempt_at == NOW + 13.0
+    assert state.role.fit_since == NOW + 3.0
     # Not from each of its verdicts, only from those that made it fit again.
     state = after_event(p, state, FitnessChanged(attrs.evolve(FIT, cause="sip")), NOW + 4)
     assert isinstance(state.role, Backup)
-    assert state.role.preempt_at == NOW + 13.0
+    assert state.role.fit_since == NOW + 3.0
     # Nor does it go on counting beside another Active.
     for event in (advert(0), advert(250)):
         left = after_event(p, state, event, NOW + 5)
         assert isinstance(left.role, Backup)
-        assert left.role.preempt_at is None
+        assert left.role.fit_since is None
 
 
 def test_the_time_before_a_preemption_does_not_count_while_both_are_unfit() -> None:
@@ -313,7 +312,7 @@ def test_the_time_before_a_preemption_does_not_count_while_both_are_unfit() -> N
     state = after_event(p, state, FitnessChanged(FIT), NOW + 1)
     state = after_event(p, state, advert(150), NOW + 1.5)
     assert isinstance(state.role, Backup)
-    assert state.role.preempt_at == NOW + 11.5
+    assert state.role.fit_since == NOW + 1.5
 
 
 def test_a_backup_that_fails_while_it_is_taking_over_lets_the_healthy_active_be() -> None:
@@ -384,16 +383,35 @@ def test_an_address_that_cannot_be_set_is_tried_again() -> None:
     assert failed.role == Fault("no such device", 17.0 + RETRY_S)
 
 
-@pytest.mark.parametrize(("preempt", "shy"), [(ALWAYS, SHY_S), (Preempt(900.0), 900.0), (NEVER, math.inf)])
-def test_who_could_not_set_the_address_lets_a_healthy_active_be_for_a_while(preempt: Preempt, shy: float) -> None:
+@pytest.mark.parametrize("theirs", [150, 100, 99, 38])
+@pytest.mark.parametrize("preempt", [ALWAYS, Preempt(10.0)])
+def test_who_could_not_set_the_address_lets_an_active_that_can_take_calls_be_for_a_while(
+    preempt: Preempt, theirs: int
+) -> None:
     p, now = attrs.evolve(US, preempt=preempt), NOW + 5.0
     state = after_event(p, RETRYING, FIRE, now)
-    assert state.role == Backup(active_down_at=now + DOWN_S, interval=1.0, preempt_at=now + shy)
-    obeys = after_event(p, state, advert(100), now + 1)
+    assert state.role == Backup(active_down_at=now + DOWN_S, interval=1.0, shy_until=now + SHY_S)
+    obeys = after_event(p, state, advert(theirs), now + 1)
     assert next_timer(obeys) == now + 1 + DOWN_S
-    # Not one that is unfit, nor one that leaves.
-    assert next_timer(after_event(p, state, advert(99), now + 1)) == now + DOWN_S
+    later = after_event(p, obeys, advert(theirs), now + SHY_S - 0.1)
+    assert next_timer(later) == now + SHY_S - 0.1 + DOWN_S
+    # Then as ever: its timer runs on.
+    assert next_timer(after_event(p, later, advert(theirs), now + SHY_S)) == next_timer(later)
+    # It is not shy of one that leaves.
     assert next_timer(after_event(p, obeys, advert(0), now + 2)) == pytest.approx(now + 2 + SKEW_S)
+
+
+def test_who_could_not_set_the_address_tries_again_where_the_active_can_take_no_call() -> None:
+    state = after_event(US, RETRYING, FIRE, NOW + 5.0)
+    assert next_timer(after_event(US, state, advert(MOST_USELESS), NOW + 6.0)) == NOW + 5.0 + DOWN_S
+
+
+def test_another_preemption_in_the_configuration_counts_at_once() -> None:
+    never, late = attrs.evolve(US, preempt=NEVER), attrs.evolve(US, preempt=Preempt(10.0))
+    waiting = after_event(never, BACKUP, advert(150), NOW)
+    assert next_timer(after_event(US, waiting, advert(150), NOW + 1)) == NOW + DOWN_S
+    waiting = after_event(late, BACKUP, advert(150), NOW)
+    assert next_timer(after_event(never, waiting, advert(150), NOW + 11)) == NOW + 11 + DOWN_S
 
 
 def test_a_fault_that_ends_does_not_shorten_the_down_interval() -> None:

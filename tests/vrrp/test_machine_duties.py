@@ -124,6 +124,11 @@ def test_foreign_adverts_are_answered_by_three_announcements_at_once_then_once_a
     assert announcements(US, 12, flood) == [0.0, 1.0, 5.0, 6.05, 6.15, 6.25, 7.05, 8.05, 9.05, 10.05]
 
 
+def test_foreign_adverts_do_not_use_up_the_announcements_of_the_first_seconds() -> None:
+    flood = {(1 + n) / 10: advert(100) for n in range(15)}
+    assert announcements(US, 40, flood) == [0.0, 0.1, 0.2, 0.3, 1.0, 1.1, 2.1, 5.0, 35.0]
+
+
 def test_a_second_partition_heals_as_fast_as_the_first() -> None:
     heals = {at + late: advert(100) for at in (6.1, 6.3) for late in (0.0, 0.01)}
     assert announcements(US, 7, heals) == [0.0, 1.0, 5.0, 6.1, 6.11, 6.3, 7.1]

@@ -192,6 +192,20 @@ async def test_status_says_until_when_a_healthy_owner_is_left_alone(cable: Cable
             assert (a.agent.state, a.status.waits_until) == ("active", None)
 
 
+async def test_a_reload_puts_another_preemption_into_force(cable: Cable, autojump_clock: object) -> None:
+    a, b = station(cable, A, 250, preempt=NEVER), station(cable, B, 240)
+    async with living(b):
+        await trio.sleep(2)
+        async with living(a):
+            await trio.sleep(100)
+            assert (a.agent.state, a.status.waits_until) == ("backup", None)
+            a.agent.change(router_for(A, 250, preempt=Preempt(200.0)))
+            assert a.status.waits_until == pytest.approx(EPOCH + 202, abs=0.2)
+            a.agent.change(router_for(A, 250))
+            await trio.sleep(1)
+            assert a.agent.state == "active"
+
+
 async def test_release_hands_over_for_so_long(cable: Cable, autojump_clock: object) -> None:
     a, b = station(cable, A, 250), station(cable, B, 240)
     async with living(a, b):
@@ -284,6 +298,45 @@ async def test_who_cannot_send_gives_up_to_who_has_taken_the_address(cable: Cabl
         b.agent.stop()
         await trio.sleep(1)
         assert a.agent.state == "active"
+
+
+async def test_a_mute_node_does_not_announce_what_another_one_serves(cable: Cable, autojump_clock: object) -> None:
+    a, b = station(cable, A, 250), station(cable, B, 240)
+    async with living(a, b):
+        await trio.sleep(1)
+        a.wire.broken = BROKEN
+        await trio.sleep(60)
+        # It was the owner, and gave the address up.  Later it tries again, and finds out before it has touched anything.
+        asked = list(a.mover.asked)
+        await trio.sleep(1000)
+        assert (a.agent.state, b.agent.state) == ("backup", "active")
+        assert [what for what in a.mover.asked[len(asked) :] if what != "remove"] == []
+        assert a.status.transitions["fault"] == 1 + 3
+
+
+async def test_a_mute_standby_leaves_a_released_active_alone_and_not_one_without_a_proxy(
+    cable: Cable, autojump_clock: object
+) -> None:
+    proxy = Track(name="control", vital=True)
+    a, b = station(cable, A, 250, tracks=[proxy]), station(cable, B, 240)
+    async with living(a, b):
+        a.agent.report("control", ok=True, detail="connected")
+        await trio.sleep(1)
+        b.wire.broken = BROKEN
+        a.agent.release()
+        await trio.sleep(5)
+        # It took the address that A had let go, and gave it back when nobody obeyed.
+        assert (a.agent.state, a.mover.here, b.mover.here) == ("active", True, False)
+        asked = list(b.mover.asked)
+        await trio.sleep(700)
+        assert (a.agent.state, a.mover.here, b.agent.state) == ("active", True, "backup")
+        assert set(b.mover.asked[len(asked) :]) == {"remove"}
+        # It cannot say so, but there nobody answers a call.
+        a.agent.report("control", ok=False, detail="connection refused")
+        await trio.sleep(1)
+        assert (b.agent.state, b.mover.here) == ("active", True)
+        await trio.sleep(60)
+        assert (b.agent.state, b.mover.here) == ("active", True)
 
 
 async def test_what_cannot_be_sent_is_counted_and_an_alarm(cable: Cable, autojump_clock: object) -> None:

@@ -242,9 +242,11 @@ class Witness:
         (owner,) = holders
         assert owner in able, f"{owner} has a fault"
         healthy = [node for node in able if node.well]
-        assert owner.well or not healthy, f"{owner} is the owner"
+        bold = [node for node in able if lan.now > self.lives[node.number].shy + self.settle]
+        assert owner.well or not any(node in bold for node in healthy), f"{owner} is the owner"
         if not healthy:
-            assert unfit(owner.p.priority) >= max(unfit(node.p.priority) for node in able), f"{owner} is the last"
+            best = max((unfit(node.p.priority) for node in bold), default=0)
+            assert unfit(owner.p.priority) >= best, f"{owner} is the last"
         for node in healthy:
             if node.p.priority > owner.p.priority:
                 life = self.lives[node.number]
