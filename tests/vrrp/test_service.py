@@ -306,7 +306,7 @@ async def test_a_mute_node_does_not_announce_what_another_one_serves(cable: Cabl
         await trio.sleep(1)
         a.wire.broken = BROKEN
         await trio.sleep(60)
-        # It was the owner, and gave the address up.  Later it tries again, and finds out before it has touched anything.
+        # It was the owner, and gave the address up.  When it tries again it finds out before it has touched anything.
         asked = list(a.mover.asked)
         await trio.sleep(1000)
         assert (a.agent.state, b.agent.state) == ("backup", "active")
