@@ -26,6 +26,8 @@ DRAIN_S: Final = 0.2
 """How long output is read after the end, from what has left the group and still has the pipe."""
 REAP_S: Final = 1.0
 """For a process that was killed: one that the kernel has asleep takes longer."""
+ENDING_S: Final = TERM_S + DRAIN_S + REAP_S
+"""To end a command at most, after its time or a cancellation."""
 PLAIN_ENVIRONMENT: Final = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from sipdispatch.command_run import PLAIN_ENVIRONMENT, run_command
+from sipdispatch.command_run import ENDING_S, PLAIN_ENVIRONMENT, run_command
 from sipdispatch.vrrp_running import RunningAgent
 from sipdispatch.vrrp_settings import Vrrp
 from sipdispatch.vrrp_track import first_line
@@ -18,15 +18,15 @@ from vrrp.kernelmover import KernelMover
 from vrrp.mover import Mover
 from vrrp.service import boottime
 
-ENDING_S: Final = 10.0
-"""For what a stop needs besides the commands: to end those that hang, twice."""
+STOP_S: Final = 10.0
+"""What a stop may take without these commands: `TimeoutStopSec=` of the units; hooks, notices and tracks need less."""
 
 
 @attrs.frozen(kw_only=True)
 class Movers:
     """What the agent moves addresses with; `kernel` is the part of it that the kernel does, if it does any.
 
-    `patience`: how long a stop may take because of commands, 0 without them.
+    `patience`: how long a stop may take in all because of commands, 0 without them.
     """
 
     mover: Mover
@@ -55,9 +55,15 @@ def movers_of(vrrp: Vrrp, running: RunningAgent, *, source: Callable[[], str]) -
         timeout=vrrp.mover.timeout,
         retries=vrrp.mover.retries,
         every=vrrp.mover.every,
+        ending=ENDING_S,
     )
-    commands = ExecMover(orders, command_of(vrrp, role=lambda: running.agent.state, source=source))
-    patience = orders.patience + ENDING_S
+    commands = ExecMover(
+        orders,
+        command_of(vrrp, role=lambda: running.agent.state, source=source),
+        heard=lambda: running.agent.ledger.received,
+        contested=running.contested,
+    )
+    patience = orders.patience + STOP_S
     if driver == "exec":
         return Movers(mover=commands, kernel=None, patience=patience)
     kernel = KernelMover(vrrp.addresses, claimed=running.claimed, clock=boottime)

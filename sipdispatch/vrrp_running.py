@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -52,6 +53,11 @@ class RunningAgent:
     def claimed(self, address: str, hardware: str) -> None:
         """Somebody else says on the network that an address which this node owns is its own."""
         self.agent.claimed(address, hardware)
+
+    def contested(self, text: str) -> None:
+        """Somebody else takes the addresses away again and again where an API moves them."""
+        if self.agent.ledger.raise_alarm("owner", "API", text, time.time()) is not None:
+            log.warning("the addresses are taken again and again", reason=text)
 
     def status(self) -> Status:
         """Everything that can be told, as of now."""

@@ -6,22 +6,32 @@ import re
 import signal
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
 import pytest
+import structlog
 import trio
 
+from sipdispatch import notifiers, vrrp_mover
+from sipdispatch.command_run import ENDING_S, Run
 from sipdispatch.doctor_node import command_findings
 from sipdispatch.vrrp_build import programs_of, restart_keys
-from sipdispatch.vrrp_mover import command_of
+from sipdispatch.vrrp_mover import STOP_S, command_of, movers_of
+from sipdispatch.vrrp_running import RunningAgent
 from sipdispatch.vrrp_section import read_vrrp_section
 from sipdispatch.vrrp_settings import Vrrp, VrrpMover
 from tests.peers.program import wait_until
-from tests.sipdispatch.vrrp_pair import Node, Pair
+from tests.sipdispatch.vrrp_pair import ROOT, Node, Pair
+from tests.vrrp.wires import Cable, WireEnd, router_for
 from vrrp.address import VirtualAddress
+from vrrp.datagram import Datagram
 from vrrp.execmover import ELSEWHERE, Outcome
+from vrrp.packet import GROUP_IPV4
+from vrrp.router import Voice
+from vrrp.service import Agent
+from vrrp.tracking import Tracking
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sipdispatch-vrrp.md").read_text(encoding="utf-8")
 SECTION = re.split(r"^## ", PAGE.split("## Addresses that an API moves\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
@@ -137,8 +147,65 @@ def test_with_commands_alone_no_interface_has_the_address(
             cloud.pair.a.running.signal(signal.SIGTERM)
             while systemd.recv(1024) != b"STOPPING=1":
                 pass
-            # A command that runs then, `release`, and what it takes to end both.
-            assert systemd.recv(1024) == b"EXTEND_TIMEOUT_USEC=22000000"
+            # A command that runs then, `release` and a second more, 3.2 s to end each; ten for all else.
+            assert systemd.recv(1024) == b"EXTEND_TIMEOUT_USEC=27400000"
+
+
+@pytest.mark.parametrize("unit", ["sipdispatch-vrrp.service", "sipdispatch-vrrp@.service"])
+def test_the_unit_leaves_a_stop_the_time_that_is_counted_on(unit: str) -> None:
+    text = (ROOT / "deploy" / "systemd" / unit).read_text(encoding="utf-8")
+    assert f"\nTimeoutStopSec={STOP_S:g}s\n" in text
+    # Hooks and notices have their time, then the commands that still run are ended; those of the tracks meanwhile.
+    assert STOP_S > notifiers.STOP_S + ENDING_S
+
+
+async def test_who_takes_the_address_again_and_again_is_an_alarm(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    del autojump_clock
+    owner = ""
+
+    async def run_command(command: Sequence[str], **_: object) -> Run:
+        nonlocal owner
+        await trio.sleep(0.5)
+        owner = A if command == ("acquire",) else owner
+        status = int(owner != A) if command == ("verify",) else 0
+        return Run(succeeded=not status, text=f"exit status {status}", status=status)
+
+    monkeypatch.setattr(vrrp_mover, "run_command", run_command)
+    commands = VrrpMover(driver="exec", acquire=("acquire",), release=("release",), verify=("verify",), timeout=5.0)
+    running, cable = RunningAgent("eth0", ""), Cable()
+    wire, other = WireEnd(cable, A), WireEnd(cable, B)
+    cable.ends += [wire, other]
+    mover = movers_of(attrs.evolve(PLAIN, mover=commands), running, source=lambda: A).mover
+    running.begin(Agent(router_for(A, 250), wire, mover, Tracking(250, ()), clock=trio.current_time))
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(running.agent.run)
+            await trio.sleep(5.0)
+            for taken in (1, 2):
+                assert (owner, running.status().alarms) == (A, ())
+                owner = B
+                while running.status().addresses_taken < taken:  # noqa: ASYNC110 - trio's clock jumps
+                    await trio.sleep(0.1)
+                await trio.sleep(1.0)
+            (alarm,) = running.status().alarms
+            assert (alarm.field, alarm.peer) == ("owner", "API")
+            assert running.agent.state == "active"
+            # A peer that is heard again is no reason to wait any longer.
+            owner = B
+            await trio.sleep(1.0)
+            assert owner == B
+            weaker = router_for(B, 240)
+            wire.put(
+                Datagram(Voice().compose(weaker, 240, source=B, destination=GROUP_IPV4, wall=0.0), B, GROUP_IPV4, 255)
+            )
+            await trio.sleep(7.0)
+            assert owner == A
+            nursery.cancel_scope.cancel()
+    (told,) = [line for line in logged if line["event"] == "the addresses are taken again and again"]
+    assert told["reason"] == alarm.text
+    assert f"| `{told['event']}` | warning |" in PAGE
 
 
 def test_a_command_that_others_could_change_keeps_the_agent_from_starting(cloud: Cloud) -> None:

@@ -13,7 +13,7 @@ import trio.testing
 from tests.vrrp.wires import Cable, WireEnd, router_for
 from vrrp.bothmovers import BothMovers
 from vrrp.event import AddressesLost, MoveFailed
-from vrrp.execmover import PAUSE_S, SETTLED_S, ExecMover, Orders, Outcome, Verb
+from vrrp.execmover import LONGEST, PAUSE_S, SETTLED_S, TOLD_AGAIN_S, ExecMover, Orders, Outcome, Verb
 from vrrp.service import Agent
 from vrrp.tracking import Tracking
 
@@ -68,11 +68,30 @@ class Case:
     api: Api
     mover: ExecMover
     reported: list[AddressesLost | MoveFailed]
+    heard: int = 0
+    contested: list[str] = attrs.field(factory=list)
+
+    async def lose(self, taken_by: str = "b") -> float:
+        """Somebody takes the address, it is found out and taken back; how long that was after it came here."""
+        acquired = next(at for at, verb in reversed(self.api.asked) if verb == "acquire") + self.api.takes
+        self.api.owner, losses = taken_by, len(self.reported)
+        while len(self.reported) == losses:
+            await trio.sleep(1.0)  # the machine goes on announcing
+            self.mover.announce()
+        found = self.api.asked[-1][0]
+        assert self.api.asked[-1][1] == "verify"
+        self.mover.add(2.0)
+        self.mover.announce()
+        await trio.sleep(2 * self.api.takes)
+        assert self.api.owner == "a"
+        return found - acquired
 
 
 @asynccontextmanager
 async def moving(api: Api, orders: Orders = ORDERS) -> AsyncIterator[Case]:
-    case = Case(api, ExecMover(orders, lambda verb: api.ask("a", verb)), [])
+    contested: list[str] = []
+    mover = ExecMover(orders, lambda verb: api.ask("a", verb), heard=lambda: case.heard, contested=contested.append)
+    case = Case(api, mover, [], contested=contested)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(case.mover.run, case.reported.append)
         yield case
@@ -277,7 +296,134 @@ async def test_a_stop_has_an_end(autojump_clock: object) -> None:
     await case.mover.settle()
     assert trio.current_time() == pytest.approx(ORDERS.timeout + PAUSE_S)
     assert (api.verbs, api.killed) == (["release"], ["release"])
-    assert ORDERS.patience == 2 * (ORDERS.timeout + PAUSE_S)
+
+
+@pytest.mark.parametrize("verb", ["acquire", "release", "verify"])
+async def test_a_stop_takes_no_longer_than_it_says_when_the_api_hangs(verb: Verb, autojump_clock: object) -> None:
+    """Whatever runs when it is stopped: `release` begins once more, and every command takes what it takes to end it."""
+    orders, begun = attrs.evolve(ORDERS, ending=3.2), []
+
+    async def hang(asked: Verb) -> Outcome:
+        begun.append(asked)
+        if begun == ["acquire"] and verb == "verify":
+            return Outcome(0, "")
+        try:
+            await trio.sleep(orders.timeout)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(orders.ending)
+        return UNKNOWN
+
+    mover = ExecMover(orders, hang)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mover.run, lambda _: None)
+        if verb == "release":
+            mover.remove()
+        else:
+            mover.add(2.0)
+        while verb not in begun:  # noqa: ASYNC110 - trio's clock jumps
+            await trio.sleep(1.0)
+        stopped = trio.current_time()
+        mover.remove()
+        nursery.cancel_scope.cancel()
+    await mover.settle()
+    assert begun[begun.index(verb) :] == [verb, "release"]
+    assert trio.current_time() - stopped <= orders.patience
+    assert orders.patience == 2 * (orders.timeout + orders.ending) + PAUSE_S
+
+
+async def test_a_release_that_a_stop_finds_running_is_not_repeated(autojump_clock: object) -> None:
+    async with moving(Api()) as case:
+        case.mover.remove()
+        await trio.sleep(0.5)
+    await case.mover.settle()
+    assert case.api.asked == [(0.0, "release")]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Somebody else takes the address again and again
+
+
+async def test_who_takes_it_again_and_again_is_answered_ever_later(autojump_clock: object) -> None:
+    async with moving(Api()) as case:
+        case.mover.add(2.0)
+        await trio.sleep(1.5)
+        after = [await case.lose() for _ in range(8)]
+        # The first time as always: that may be a partition that is over.
+        assert after == pytest.approx([5, 5, 20, 40, 80, 160, 300, 300], abs=2.5)
+        assert LONGEST * ORDERS.every == 300
+        assert len(set(case.contested)) == 7
+        assert "somebody else has taken the addresses 8 times" in case.contested[-1]
+        assert "after 300 s" in case.contested[-1]
+
+
+async def test_that_somebody_takes_it_is_told_until_it_is_over(autojump_clock: object) -> None:
+    async with moving(Api()) as case:
+        case.mover.add(2.0)
+        await trio.sleep(1.5)
+        await case.lose()
+        assert case.contested == []
+        await case.lose()
+        for _ in range(60):
+            await trio.sleep(1.0)
+            case.mover.add(2.0)
+        assert len(case.contested) == 1 + 60 // TOLD_AGAIN_S
+        for _ in range(300):
+            await trio.sleep(1.0)
+            case.mover.add(2.0)
+        told = len(case.contested)
+        await trio.sleep(TOLD_AGAIN_S)
+        case.mover.add(2.0)
+        assert len(case.contested) == told, "it was here for long enough"
+        assert await case.lose() > 300
+        assert len(case.contested) == told
+
+
+async def test_a_peer_that_is_heard_again_ends_the_quarrel(autojump_clock: object) -> None:
+    async with moving(Api()) as case:
+        case.mover.add(2.0)
+        await trio.sleep(1.5)
+        for _ in range(5):
+            await case.lose()
+        case.api.owner = "b"
+        await trio.sleep(20.0)
+        case.mover.announce()
+        await trio.sleep(20.0)
+        assert case.api.verbs[-1] == "acquire", "it is let be"
+        heard = trio.current_time()
+        case.heard += 1
+        case.mover.announce()
+        await trio.sleep(2.0)
+        at, verb = case.api.asked[-1]
+        assert verb == "verify"
+        assert at == pytest.approx(heard, abs=0.1)
+        assert len(case.reported) == 6
+        case.mover.add(2.0)
+        await trio.sleep(2.0)
+        assert await case.lose() < 20
+
+
+async def test_whoever_gives_the_address_up_begins_anew(autojump_clock: object) -> None:
+    async with moving(Api()) as case:
+        case.mover.add(2.0)
+        await trio.sleep(1.5)
+        for _ in range(4):
+            await case.lose()
+        case.mover.remove()
+        await trio.sleep(2.0)
+        case.mover.add(2.0)
+        await trio.sleep(2.0)
+        assert await case.lose() < 20
+
+
+@pytest.mark.parametrize("every", [1.0, 30.0, 3600.0])
+def test_the_pauses_are_bounded(every: float) -> None:
+    orders, pause = attrs.evolve(ORDERS, every=every), 0.0
+    for _ in range(5000):
+        longer = orders.longer(pause)
+        assert longer >= pause
+        pause = longer
+    assert pause == max(LONGEST * every, SETTLED_S)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -289,12 +435,14 @@ class Node:
     agent: Agent
     mover: ExecMover
     api: Api
+    contested: list[str]
 
 
 def node(cable: Cable, api: Api, name: str, source: str, priority: int) -> Node:
     wire = WireEnd(cable, source)
     cable.ends.append(wire)
     own = Api(takes=api.takes)
+    contested: list[str] = []
 
     async def ask(verb: Verb) -> Outcome:
         own.owner = api.owner
@@ -303,11 +451,11 @@ def node(cable: Cable, api: Api, name: str, source: str, priority: int) -> Node:
             api.owner = own.owner
         return outcome
 
-    mover = ExecMover(ORDERS, ask)
+    mover = ExecMover(ORDERS, ask, heard=lambda: agent.ledger.received, contested=contested.append)
     agent = Agent(
         router_for(source, priority), wire, mover, Tracking(priority, ()), clock=trio.current_time, wall=lambda: 1e9
     )
-    return Node(agent, mover, own)
+    return Node(agent, mover, own, contested)
 
 
 async def test_after_a_partition_the_owner_has_the_address_again(autojump_clock: object) -> None:
@@ -331,6 +479,28 @@ async def test_after_a_partition_the_owner_has_the_address_again(autojump_clock:
         assert api.owner == "b"
         nursery.cancel_scope.cancel()
     assert api.owner == ""
+
+
+async def test_two_that_reach_the_api_but_not_each_other_take_it_ever_more_seldom(autojump_clock: object) -> None:
+    cable, api = Cable(), Api(takes=2.0)
+    a, b = node(cable, api, "a", "192.0.2.11", 250), node(cable, api, "b", "192.0.2.12", 240)
+    async with trio.open_nursery() as nursery:
+        for each in (a, b):
+            await nursery.start(each.agent.run)
+        await trio.sleep(20)
+        cable.is_cut = True
+        await trio.sleep(600)
+        a.api.asked.clear()
+        b.api.asked.clear()
+        await trio.sleep(600)
+        for each in (a, b):
+            assert each.agent.state == "active"
+            assert 1 <= each.api.verbs.count("acquire") <= 3
+            assert any("somebody else has taken the addresses" in text for text in each.contested)
+        cable.is_cut = False
+        await trio.sleep(20)
+        assert (a.agent.state, b.agent.state, api.owner) == ("active", "backup", "a")
+        nursery.cancel_scope.cancel()
 
 
 async def test_one_that_cannot_have_it_lets_the_other_one(autojump_clock: object) -> None:
