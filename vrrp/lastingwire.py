@@ -53,7 +53,7 @@ class LastingWire:
     def __init__(self, way: Way) -> None:
         self._way = way
         self._socket: link.AdvertSocket | None = None
-        self._index = 0
+        self._opened_for: tuple[int, str, Way] | None = None
         self._source = way.source or ("::" if way.is_ipv6 else "0.0.0.0")  # noqa: S104 - not known yet
         self._opened = trio.Event()
         self._told_source: str | None = None
@@ -89,10 +89,9 @@ class LastingWire:
             await trio.lowlevel.checkpoint()
 
     def change(self, way: Way) -> None:
-        """Go another way from now on."""
+        """Go another way from now on; if the socket is not for it, `run` opens another one, and it serves till then."""
         if way != self._way:
             self._way = way
-            self.close()
             self._again.set()
 
     async def run(self, said: Said, moved: Moved) -> None:
@@ -132,12 +131,14 @@ class LastingWire:
 
     def _open(self, source: str) -> None:
         way, index = self._way, link.index_of(self._way.interface)
-        if self._socket is not None and (index, source) == (self._index, self._source):
+        # Which addresses move says no more than where adverts leave from.
+        wanted = (index, source, attrs.evolve(way, source=source, virtual=()))
+        if self._socket is not None and wanted == self._opened_for:
             return
         self.close()
         link.require_usable(source, index)
         self._socket = link.AdvertSocket(way.interface, source, peers=way.peers, multicast=way.multicast)
-        self._index, self._source = index, source
+        self._opened_for, self._source = wanted, source
         self._opened.set()
 
     def close(self) -> None:

@@ -333,7 +333,6 @@ class Told:
 
     def say(self, well: bool, detail: str) -> None:  # noqa: FBT001
         self.said.append((well, detail))
-
         self._new.set()
 
     async def until_well(self) -> None:
@@ -341,6 +340,11 @@ class Told:
 
     async def until_ill(self, detail: str) -> None:
         await self._until((False, detail))
+
+    async def until_said_again(self) -> None:
+        with trio.fail_after(PATIENCE_SECONDS):
+            self._new = trio.Event()
+            await self._new.wait()
 
     async def until_from(self, source: str) -> None:
         with trio.fail_after(PATIENCE_SECONDS):
@@ -417,6 +421,32 @@ def test_a_wire_follows_its_address(pair: Pair) -> None:
         assert told.sources == [A, "192.0.2.31", "192.0.2.41"]
 
     watch(pair.a, Way(interface="eth0", virtual=(VIP,)), script)
+
+
+def test_a_wire_is_never_gone_while_it_changes(pair: Pair) -> None:
+    """An advert that cannot be sent is an alarm, and one that is not heard may be the peer's only one."""
+    other = pair.b.inside(lambda: AdvertSocket("eth0", B))
+    plain = Way(interface="eth0", virtual=(VIP,))
+
+    async def script(wire: LastingWire, told: Told) -> None:
+        await told.until_well()
+        other.send(HELLO, GROUP_IPV4)
+        await wire.wait()
+        wire.change(attrs.evolve(plain, virtual=(VIP, "192.0.2.101")))
+        wire.send(HELLO, GROUP_IPV4)
+        await told.until_said_again()
+        assert [datagram.source for datagram in wire.receive()] == [B], "it is the same socket"
+        for way in (attrs.evolve(plain, peers=(B,)), attrs.evolve(plain, source=A, peers=(B,), multicast=False)):
+            wire.change(way)
+            wire.send(HELLO, GROUP_IPV4)
+            await told.until_said_again()
+            wire.send(HELLO, B)
+            assert wire.destinations == way.destinations
+        wire.change(attrs.evolve(plain, virtual=(A,)))
+        await told.until_ill("it has no IPv4 address of its own")
+
+    watch(pair.a, plain, script)
+    other._socket.close()
 
 
 def test_a_wire_waits_until_its_address_is_usable(pair: Pair) -> None:
