@@ -16,7 +16,7 @@ from sipdispatch import logs
 from sipdispatch.config import VrrpConfig
 from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import SocketInUseError, open_control_socket
-from sipdispatch.errors import CommandError
+from sipdispatch.errors import CommandError, Fault
 from sipdispatch.notifiers import run_notifiers
 from sipdispatch.program_safety import require_safe
 from sipdispatch.servicemanager import keep_alive, tell
@@ -37,7 +37,7 @@ from sipdispatch.vrrp_load import load_agent
 from sipdispatch.vrrp_methods import METHODS
 from sipdispatch.vrrp_mover import Movers, movers_of
 from sipdispatch.vrrp_running import RunningAgent
-from sipdispatch.vrrp_settings import VrrpControl
+from sipdispatch.vrrp_settings import Vrrp, VrrpControl
 from sipdispatch.vrrp_tracks import run_tracks
 from vrrp import realtime
 from vrrp.address import VirtualAddress
@@ -130,7 +130,7 @@ class _Plant:
     movers: Movers
     tracking: Tracking
     running: RunningAgent
-    _tracks_scope: trio.CancelScope | None = None
+    _asked_anew: trio.Event = attrs.field(factory=trio.Event)
     _reloading: trio.Lock = attrs.field(factory=trio.Lock)
 
     @property
@@ -147,11 +147,26 @@ class _Plant:
         self.agent.change(router_of(self.config.vrrp, source, self.secrets))
 
     async def follow_tracks(self) -> None:
-        """Ask the tracks, those of the new configuration after a change."""
-        while True:
-            with trio.CancelScope() as self._tracks_scope:
-                path = proxy_socket(self.config, os.environ, os.geteuid())
-                await run_tracks(self.config.vrrp, self.agent.report, proxy_socket=path)
+        """Ask the tracks, those of the new configuration after a change.
+
+        A command that has to be killed takes its time to end; the others are asked anew without waiting for it.
+        """
+        async with trio.open_nursery() as nursery:
+            while True:
+                asked_anew = self._asked_anew = trio.Event()
+                scope = trio.CancelScope()
+                nursery.start_soon(self._ask_tracks, scope)
+                await asked_anew.wait()
+                scope.cancel()
+
+    async def _ask_tracks(self, scope: trio.CancelScope) -> None:
+        def report(name: str, *, ok: bool, detail: str) -> None:
+            if not scope.cancel_called:  # another one of this name may be there
+                self.agent.report(name, ok=ok, detail=detail)
+
+        with scope:
+            path = proxy_socket(self.config, os.environ, os.geteuid())
+            await run_tracks(self.config.vrrp, report, proxy_socket=path)
 
     async def reload(self) -> None:
         """Read the configuration again; what is in force stays if anything is wrong with the new one."""
@@ -176,18 +191,20 @@ class _Plant:
         self._take_over(loaded, secrets)
 
     def _take_over(self, loaded: VrrpConfig, secrets: Secrets) -> None:
-        before, after, asked = self.config.vrrp, loaded.vrrp, _asked_of_tracks(self.config)
+        before, after = self.config.vrrp, loaded.vrrp
+        tracks, way, router = all_tracks(after), way_of(after), router_of(after, self.wire.source, secrets)
+        asks_anew = _asked_of_tracks(self.config) != _asked_of_tracks(loaded)
         changed = [field.name for field in attrs.fields(type(after)) if _differs(before, after, field.name)]
         if secrets != self.secrets:
             changed.append("secrets")
         self.config, self.secrets = loaded, secrets
-        self.tracking.change(after.priority, all_tracks(after))
-        self.wire.change(way_of(after))
+        self.tracking.change(after.priority, tracks)
         if before.addresses != after.addresses:
             self.movers.change(after.addresses)
-        self.agent.change(router_of(after, self.wire.source, secrets))
-        if asked != _asked_of_tracks(loaded) and self._tracks_scope is not None:
-            self._tracks_scope.cancel()
+        self.agent.change(router)
+        if asks_anew:
+            self._asked_anew.set()
+        self.wire.change(way)  # the last: until then what has to be said goes the way that is known to work
         log.info("the configuration was read again", changed=changed or "nothing")
 
 
@@ -201,11 +218,39 @@ def _read_again(config: VrrpConfig) -> tuple[VrrpConfig, Secrets] | None:
         return None
     try:
         require_safe(programs_of(loaded.vrrp))
+        _require_here(config.vrrp, loaded.vrrp)
         return loaded, read_secrets(loaded.vrrp)
     except CommandError as error:
         for fault in error.faults:
             log.error("the changed configuration is wrong; what is in force stays", reason=str(fault))  # noqa: TRY400
         return None
+
+
+def _require_here(before: Vrrp, after: Vrrp) -> None:
+    """Raise CommandError if anything that is new names an interface or address that this node does not have.
+
+    The start waits for them, since they may be late.  But a slip that is read on both nodes would leave the address on
+    neither: what works is not given up for it.
+    """
+    carrying = {before.interface, *(each.interface for each in before.addresses)}
+    named = {after.interface: "interface"}
+    named |= {each.interface: "addresses" for each in after.addresses if each.interface not in named}
+    found = [_missing(key, name) for name, key in named.items() if name not in carrying]
+    tracked = set(after.track.interfaces) - {*named, *carrying, *before.track.interfaces}
+    found += [_missing("track.interfaces", name) for name in sorted(tracked)]
+    facts = facts_of(after.interface)
+    if facts.exists and after.source not in {None, before.source, *facts.addresses}:
+        what = f"{after.interface} has no address {after.source}"
+        found.append(Fault(what, "vrrp.source", "correct it, or set the address first"))
+    faults = [fault for fault in found if fault is not None]
+    if faults:
+        raise CommandError.of(*faults)
+
+
+def _missing(key: str, interface: str) -> Fault | None:
+    if facts_of(interface).exists:
+        return None
+    return Fault(f"there is no interface {interface}", f"vrrp.{key}", "correct it, or make the interface first")
 
 
 def _asked_of_tracks(config: VrrpConfig) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ from sipdispatch.config import VrrpConfig
 from sipdispatch.control_client import ControlClient
 from sipdispatch.vrrp_build import Secrets
 from sipdispatch.vrrp_load import load_agent
-from tests.peers.program import wait_until
+from tests.peers.program import Program, wait_until
 from tests.sipdispatch.vrrp_pair import ROOT, VIP, Node, Pair
 
 
@@ -216,6 +216,41 @@ def test_what_cannot_be_taken_over_changes_nothing(pair: Pair, more: str, event:
     wait_until(lambda: event in pair.a.events(), event)
     assert pair.a.status()["priority"] == 250
     assert pair.a.status()["state"] == "active"
+
+
+def test_the_same_slip_on_both_nodes_leaves_the_address_where_it_is(pair: Pair) -> None:
+    for node in (pair.a, pair.b):
+        node.write('[vrrp.http]\nlisten = "127.0.0.1:9276"\n[vrrp.track]\ninterfaces = ["eth0"]')
+    pair.settle()
+    assert "HTTP is served" in pair.a.events()
+    assert any("eth0 is watched anyway" in event for event in pair.a.events()), "a warning is told at the start"
+    since = [node.status()["since"] for node in (pair.a, pair.b)]
+    slip = '["192.0.2.100/24", { address = "192.0.2.101/24", interface = "eht1" }]'
+    for node in (pair.a, pair.b):
+        node.config.write_text(node.config.read_text().replace('["192.0.2.100/24"]', slip))
+        node.running.signal(signal.SIGHUP)
+    event = "the changed configuration is wrong; what is in force stays"
+    for node in (pair.a, pair.b):
+        wait_until(lambda node=node: event in node.events(), "it is refused")  # type: ignore[misc]
+        (line,) = [line for line in node.logged() if line["event"] == event]
+        assert "there is no interface eht1" in line["reason"]
+    assert [(node.status()["state"], node.status()["since"]) for node in (pair.a, pair.b)] == [
+        ("active", since[0]),
+        ("backup", since[1]),
+    ]
+
+
+def test_an_agent_of_options_alone_has_nothing_to_read_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(pair.a.config.parent))
+    pair.a.socket = pair.a.config.with_name("vrrp.sock")
+    options = ["--interface", "eth0", "--vrid", "51", "--address", f"{VIP}/24"]
+    argv = [sys.executable, "-m", "sipdispatch", "vrrp", "run", *options]
+    pair.a.program = Program(argv, log=pair.a.log, namespace=pair.a.host, environment={"PYTHONPATH": str(ROOT)})
+    pair.a.until("active")
+    pair.a.running.signal(signal.SIGHUP)
+    event = "there is no file to read again: everything stood in the options"
+    wait_until(lambda: event in pair.a.events(), "it is told")
+    assert pair.a.running.stop() == 0
 
 
 @pytest.mark.parametrize(
