@@ -18,7 +18,7 @@ from sipdispatch.config import VrrpConfig, VrrpFlags
 from sipdispatch.errors import CommandError
 from sipdispatch.vrrp_build import Secrets, read_secrets
 from sipdispatch.vrrp_load import load_agent
-from sipdispatch.vrrp_settings import Vrrp
+from sipdispatch.vrrp_settings import Vrrp, VrrpTrack
 from sipdispatch.vrrp_tracks import Report
 from vrrp.address import VirtualAddress
 from vrrp.lastingwire import Way
@@ -174,6 +174,9 @@ async def test_what_was_waited_for_all_along_keeps_nobody_from_changing_somethin
         vrrp_run._require_here(vrrp, before)
     (line,) = await case.reload(case.path.read_text().replace("vrid = 51", "vrid = 51\npriority = 200"))
     assert line["changed"] == ["priority"]
+    # And what is new and there is no slip.
+    elsewhere = attrs.evolve(vrrp, interface="none2", addresses=())
+    vrrp_run._require_here(elsewhere, attrs.evolve(elsewhere, track=VrrpTrack(interfaces=("lo",))))
 
 
 async def test_hooks_need_a_restart(begin: Begin) -> None:
