@@ -92,7 +92,7 @@ def _of_node(vrrp: Vrrp, agent: Asked, source: str | None) -> Iterator[Finding]:
 def _of_network(vrrp: Vrrp, agent: Asked, source: str, seconds: float) -> Iterator[Finding]:
     yield from firewall_of(vrrp, source)
     seen = trio.run(observe, vrrp, source, seconds)
-    held = {each.address for each in vrrp.addresses if each.address in link.facts_of(each.interface).addresses}
+    held = {each.address for each in link.here(vrrp.addresses)}
     here = Here(
         vrid=vrrp.vrid,
         priority=vrrp.priority,

@@ -5,9 +5,11 @@ It is what the unit runs after the agent, however that has ended (`ExecStopPost`
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +55,7 @@ def command(*, config: Path) -> int:
         say("the addresses are moved by commands: nothing was removed")
         return 0
     _require_no_agent(vrrp)
-    return STAYED if [address for address in vrrp.addresses if not _remove(address)] else 0
+    return 0 if _remove(vrrp.addresses) else STAYED
 
 
 def _require_no_agent(vrrp: Vrrp) -> None:
@@ -69,20 +71,22 @@ def _require_no_agent(vrrp: Vrrp) -> None:
             )
 
 
-def _remove(address: VirtualAddress) -> bool:
-    """Whether it is not here any more."""
-    from vrrp import link  # noqa: PLC0415 - pyroute2 is slow to import
+def _remove(addresses: Sequence[VirtualAddress]) -> bool:
+    """Remove those that are here; whether all went."""
+    from vrrp import link  # noqa: PLC0415 - trio is slow to import
 
-    if address.address not in link.facts_of(address.interface).addresses:
-        say(f"{address} was not here")
-        return True
-    kernel = link.Addresses()
     try:
-        kernel.remove(address)
+        with contextlib.closing(link.Addresses()) as kernel:
+            here = kernel.here(addresses)
+            reasons = {each.address: each.reason for each in kernel.remove(here)}
     except OSError as error:
-        say(f"{address} cannot be removed: {error.strerror}")
+        say(f"the addresses cannot be removed: {error.strerror or error}")
         return False
-    finally:
-        kernel.close()
-    say(f"{address} removed")
-    return True
+    for address in addresses:
+        if address not in here:
+            say(f"{address} was not here")
+        elif address in reasons:
+            say(f"{address} cannot be removed: {reasons[address]}")
+        else:
+            say(f"{address} removed")
+    return not reasons

@@ -42,7 +42,7 @@ from sipdispatch.vrrp_tracks import run_tracks
 from vrrp import realtime
 from vrrp.address import VirtualAddress
 from vrrp.lastingwire import LastingWire
-from vrrp.link import facts_of
+from vrrp.link import facts_of, here
 from vrrp.packet import PROTOCOL
 from vrrp.service import Agent
 from vrrp.tracking import Tracking
@@ -115,9 +115,8 @@ def require_privileges() -> None:
 
 def _say_what_is_here(addresses: Sequence[VirtualAddress]) -> None:
     """The start takes them away, and whoever has one in the node's own configuration has to know."""
-    for address in addresses:
-        if address.address in facts_of(address.interface).addresses:
-            log.warning("an address that moves is here at the start: it is removed", address=str(address))
+    for address in here(addresses):
+        log.warning("an address that moves is here at the start: it is removed", address=str(address))
 
 
 @attrs.define(kw_only=True)

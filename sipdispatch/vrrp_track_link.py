@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import trio
@@ -18,8 +19,9 @@ async def watch_link(interface: str, say: Say) -> None:
     events = LinkEvents()
     try:
         while True:
-            facts = facts_of(interface)
-            say(ok=facts.running, detail=facts.detail)
+            with contextlib.suppress(OSError):  # no more files, no memory: what was seen last stays
+                facts = facts_of(interface)
+                say(ok=facts.running, detail=facts.detail)
             with trio.move_on_after(AUDIT_S):
                 await events.wait()
     finally:

@@ -34,8 +34,24 @@ _SOLICITATION, _ADVERTISEMENT = 135, 136
 _ND_BYTES = 24
 _ROUTER, _SOLICITED, _OVERRIDE = 0x80, 0x40, 0x20
 _TARGET_HARDWARE = 2
+_ND_TYPE_AT = _ETHERNET_BYTES + _IPV6.size
+_NEXT_HEADER_AT = _ETHERNET_BYTES + 6
 _ALL_NODES = pack("ff02::1")
 _SOLICITED_NODE = pack("ff02::1:ff00:0")[:13]
+
+_LOAD_BYTE, _EQUALS, _RETURN = 0x30, 0x15, 0x06
+ADVERTISEMENTS_ONLY = b"".join(
+    struct.pack("=HBBI", *instruction)
+    for instruction in (
+        (_LOAD_BYTE, 0, 0, _NEXT_HEADER_AT),
+        (_EQUALS, 0, 3, _ICMPV6),
+        (_LOAD_BYTE, 0, 0, _ND_TYPE_AT),
+        (_EQUALS, 0, 1, _ADVERTISEMENT),
+        (_RETURN, 0, 0, 0xFFFF),
+        (_RETURN, 0, 0, 0),
+    )
+)
+"""The classic BPF that lets a socket for frames of IPv6 hear neighbour advertisements alone: not each call's media."""
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
+import structlog
 import trio
 
 from vrrp import link
@@ -19,6 +20,8 @@ from vrrp.packet import GROUP_IPV4, GROUP_IPV6
 
 AUDIT_S = 1.0
 """How often the interface is looked at even if the kernel has told nothing."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 Said = Callable[[bool, str], None]
 """Whether adverts can be exchanged, and what is known about it, for people."""
@@ -58,6 +61,8 @@ class LastingWire:
         self._opened = trio.Event()
         self._told_source: str | None = None
         self._again = trio.Event()
+        self._seen: tuple[bool, str] | None = None
+        self._is_blind = False
 
     @property
     def source(self) -> str:
@@ -111,26 +116,39 @@ class LastingWire:
             events.close()
 
     def _look(self) -> tuple[bool, str]:
-        """Open, close or leave the socket, by what the interface is now."""
+        """Open, close or leave the socket, by what the interface is now; by what it was, while that cannot be seen."""
         way = self._way
-        facts = link.facts_of(way.interface)
+        try:
+            facts = link.facts_of(way.interface)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if not self._is_blind:
+                log.warning("the interface cannot be looked at", interface=way.interface, reason=reason)
+            self._is_blind = True
+            return self._seen or (False, f"it cannot be looked at: {reason.lower()}")
+        self._is_blind = False
+        self._seen = self._follow(facts)
+        return self._seen
+
+    def _follow(self, facts: link.InterfaceFacts) -> tuple[bool, str]:
+        way = self._way
         if not facts.exists:
             self.close()
             return False, facts.detail
-        source = way.source or link.primary_of(way.interface, is_ipv6=way.is_ipv6, virtual=way.virtual)
+        source = way.source or facts.primary(is_ipv6=way.is_ipv6, virtual=way.virtual)
         if source is None or source not in facts.addresses:
             self.close()
             family = "IPv6" if way.is_ipv6 else "IPv4"
             return False, f"it has no address {source}" if source else f"it has no {family} address of its own"
         try:
-            self._open(source)
+            self._open(source, facts.index)
         except OSError as error:
             self.close()
             return False, f"adverts cannot leave from {source}: {(error.strerror or str(error)).lower()}"
         return facts.running, facts.detail
 
-    def _open(self, source: str) -> None:
-        way, index = self._way, link.index_of(self._way.interface)
+    def _open(self, source: str, index: int) -> None:
+        way = self._way
         # Which addresses move says no more than where adverts leave from.
         wanted = (index, source, attrs.evolve(way, source=source, virtual=()))
         if self._socket is not None and wanted == self._opened_for:

@@ -7,24 +7,23 @@ elsewhere (`vrrp.packet`, `vrrp.frames`, `vrrp.reception`).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
-import fcntl
+import itertools
 import math
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
-from ipaddress import ip_interface
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
-import netifaces
 import trio
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
+from vrrp import netlink
 from vrrp.address import VirtualAddress
 from vrrp.datagram import Datagram
+from vrrp.frames import ADVERTISEMENTS_ONLY, ETHERTYPE_ARP, ETHERTYPE_IPV6
 from vrrp.packet import GROUP_IPV4, GROUP_IPV6, PROTOCOL, canonical
 
 MOST_BYTES = 4608
@@ -35,14 +34,16 @@ RECEIVE_BUFFER_BYTES = 256 * 1024
 NETWORK_CONTROL = 0xC0
 """The traffic class of routing protocols, CS6 (RFC 4594 3.1)."""
 
-_ETH_P_ARP = 0x0806
 _ETH_P_ALL = 0x0003
 _IP_PKTINFO = 8
-_SIOCGIFFLAGS = 0x8913
-_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_SO_ATTACH_FILTER = 26
+_MOST_REQUESTS = 64
+"""In one datagram: their answers fit into the kernel's receive buffer."""
+_ANSWER_BYTES = 64 * 1024
+_MOST_LOOKS = 5
+"""So often it is looked again when something changes meanwhile."""
 _RTMGRP = 0x1 | 0x10 | 0x100
 """Links, addresses of IPv4, addresses of IPv6."""
-_IFA_F_NODAD = 0x02
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
 
 
@@ -57,6 +58,8 @@ class InterfaceFacts:
     """Numeric, without prefix and zone, in the kernel's order."""
     networks: tuple[str, ...] = ()
     """The same with the lengths of their prefixes, `192.0.2.11/24`."""
+    index: int = 0
+    """Its number, which another interface of the same name does not have."""
 
     @property
     def detail(self) -> str:
@@ -65,54 +68,35 @@ class InterfaceFacts:
             return "there is no such interface"
         return "up" if self.running else "down, or without carrier"
 
+    def primary(self, *, is_ipv6: bool, virtual: Sequence[str] = ()) -> str | None:
+        """The first address that does not move; of IPv6 the link-local one (RFC 9568 5.1)."""
+        for address in self.addresses:
+            if (":" in address) is is_ipv6 and address not in virtual and (not is_ipv6 or address.startswith("fe80:")):
+                return address
+        return None
+
 
 def facts_of(interface: str) -> InterfaceFacts:
-    """Look at an interface; 0.1 ms."""
-    try:
-        known: dict[int, list[dict[str, str]]] = netifaces.ifaddresses(interface)
-    except ValueError:
-        return InterfaceFacts(exists=False, running=False, hardware=b"", addresses=())
-    hardware = known.get(netifaces.AF_LINK, [{}])[0].get("addr", "")
-    both = (*known.get(netifaces.AF_INET, ()), *known.get(netifaces.AF_INET6, ()))
-    return InterfaceFacts(
-        exists=True,
-        running=_is_running(interface),
-        hardware=bytes.fromhex(hardware.replace(":", "")) if hardware else b"",
-        addresses=tuple(canonical(each["addr"]) for each in both),
-        networks=tuple(_with_prefix(each["addr"], each.get("netmask", "")) for each in both),
-    )
+    """Look at an interface.  OSError when it cannot be looked at: no more files, no memory."""
+    with contextlib.closing(Addresses()) as kernel:
+        return kernel.facts(interface)
 
 
-def _with_prefix(address: str, netmask: str) -> str:
-    """The address as it stands in netifaces, which says `255.255.255.0` or `ffff:ffff::/64`, with its prefix."""
-    length = netmask.rpartition("/")[2] if ":" in address else netmask
-    return str(ip_interface(f"{canonical(address)}/{length}" if length else canonical(address)))
+def here(addresses: Sequence[VirtualAddress]) -> list[VirtualAddress]:
+    """Those that are on their interfaces now, with whatever prefix and label.  OSError as `facts_of`."""
+    with contextlib.closing(Addresses()) as kernel:
+        return kernel.here(addresses)
 
 
 def index_of(interface: str) -> int:
     """Its number, which another interface of the same name does not have; OSError (ENODEV) when there is none."""
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:  # has no errno before Python 3.14
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
-
-
-def _is_running(interface: str) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        try:
-            answer = fcntl.ioctl(asking, _SIOCGIFFLAGS, struct.pack("16sH14x", interface.encode()[:15], 0))
-        except OSError:
-            return False
-    flags: int = struct.unpack_from("H", answer, 16)[0]
-    return flags & (_IFF_UP | _IFF_RUNNING) == _IFF_UP | _IFF_RUNNING
+    with contextlib.closing(Addresses()) as kernel:
+        return kernel.link(interface).index
 
 
 def primary_of(interface: str, *, is_ipv6: bool, virtual: Sequence[str] = ()) -> str | None:
-    """Where adverts leave from: the first address that does not move; of IPv6 the link-local one (RFC 9568 5.1)."""
-    for address in facts_of(interface).addresses:
-        if (":" in address) is is_ipv6 and address not in virtual and (not is_ipv6 or address.startswith("fe80:")):
-            return address
-    return None
+    """Where adverts leave from: `InterfaceFacts.primary`."""
+    return facts_of(interface).primary(is_ipv6=is_ipv6, virtual=virtual)
 
 
 def require_usable(source: str, index: int) -> None:
@@ -246,17 +230,21 @@ def _read_ipv6(data: bytes, ancillary: Sequence[tuple[int, int, bytes]], sender:
 
 
 class FrameSocket:
-    """Sends Ethernet frames on one interface and receives its ARP, or with `everything` all that others send there.
+    """Sends Ethernet frames on one interface and receives those by which others say that an address is their own.
 
+    With `is_ipv6` neighbour advertisements, otherwise ARP; with `everything` all that others send there.
     OSError when it cannot be opened: no such interface, no CAP_NET_RAW.
     """
 
-    def __init__(self, interface: str, *, everything: bool = False) -> None:
+    def __init__(self, interface: str, *, is_ipv6: bool = False, everything: bool = False) -> None:
         self.index = index_of(interface)
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        ethertype = _ETH_P_ALL if everything else _ETH_P_ARP
-        self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(ethertype))
+        ethertype = _ETH_P_ALL if everything else ETHERTYPE_IPV6 if is_ipv6 else ETHERTYPE_ARP
+        # Without a protocol until it is bound, it hears nothing before its filter is there, nor of other interfaces.
+        self._socket = socket.socket(socket.AF_PACKET, kind, 0)
         try:
+            if ethertype == ETHERTYPE_IPV6:
+                _let_in(self._socket, ADVERTISEMENTS_ONLY)
             self._socket.bind((interface, ethertype))
         except OSError:
             self._socket.close()
@@ -286,64 +274,161 @@ class FrameSocket:
         self._socket.close()
 
 
-@contextlib.contextmanager
-def _as_oserror() -> Iterator[None]:
-    try:
-        yield
-    except NetlinkError as error:
-        raise OSError(error.code, os.strerror(error.code)) from error
+def _let_in(filtered: socket.socket, program: bytes) -> None:
+    """Attach a program of classic BPF, eight bytes an instruction, which says what a socket hears."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    described = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
+    filtered.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+
+
+@attrs.frozen
+class Denied:
+    """The kernel has not done with an address what it was asked for; `reason` is for people."""
+
+    address: VirtualAddress
+    reason: str
 
 
 class Addresses:
-    """Sets and removes addresses, with a lease from the kernel.  Open and close it in one thread."""
+    """Sets and removes addresses, with a lease from the kernel, and says what there is, by one socket that stays open.
+
+    Each verb asks for all its addresses at once: what each of hundreds costs would hold up the adverts.  OSError when
+    the kernel cannot be asked, not even by another socket.
+    """
 
     def __init__(self) -> None:
-        self._route = IPRoute()
+        self._sequences = itertools.cycle(range(1, 2**32))
+        self._socket = _open_netlink()
 
-    def set(self, address: VirtualAddress, lease: float) -> None:
-        """Set it, or prolong its lease: `lease` seconds from now, in whole ones.  OSError when it cannot be set.
+    def link(self, interface: str) -> netlink.KnownLink:
+        """An interface; OSError (ENODEV) when there is none of that name."""
+        if len(interface.encode()) <= netlink.LONGEST_NAME:
+            sequence = next(self._sequences)
+            for said in self._ask([netlink.ask_link(sequence, interface)]):
+                if isinstance(said, netlink.KnownLink):
+                    return said
+                if isinstance(said, netlink.Answered) and said.code not in {0, errno.ENODEV}:
+                    raise OSError(said.code, os.strerror(said.code))
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
-        One of IPv6 is deprecated from the start, so that this node never speaks from it by itself (RFC 6724 5 rule 3),
-        and is not looked for before it is used: it has just been the peer's.
-        """
-        seconds = math.ceil(lease)
-        more = {"flags": _IFA_F_NODAD} if address.is_ipv6 else {}
-        self._ask("replace", address, valid_lft=seconds, preferred_lft=0 if address.is_ipv6 else seconds, **more)
-
-    def remove(self, address: VirtualAddress) -> None:
-        """Remove it, with whatever prefix; one that is not there is no error.  OSError when it stays."""
-        self._delete(address)
-        if address.address in facts_of(address.interface).addresses:
-            # Somebody else has set it: with another prefix it is another address to the kernel, and answers as well.
-            for prefix in self._prefixes_of(address):
-                self._delete(attrs.evolve(address, prefix=prefix))
-
-    def _delete(self, address: VirtualAddress) -> None:
+    def facts(self, interface: str) -> InterfaceFacts:
+        """An interface with its addresses."""
         try:
-            self._ask("del", address)
+            link = self.link(interface)
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno != errno.ENODEV:
                 raise
+            return InterfaceFacts(exists=False, running=False, hardware=b"", addresses=())
+        known = [each for each in self._known() if each.index == link.index]
+        return InterfaceFacts(
+            exists=True,
+            running=link.running,
+            hardware=link.hardware,
+            addresses=tuple(each.address for each in known),
+            networks=tuple(f"{each.address}/{each.prefix}" for each in known),
+            index=link.index,
+        )
 
-    def _prefixes_of(self, address: VirtualAddress) -> list[int]:
-        """Those with which it is on its interface."""
-        index = index_of(address.interface)
-        with _as_oserror():
-            told = [each for each in self._route.addr("dump", index=index) if each["index"] == index]
-        return [
-            each["prefixlen"]
-            for each in told
-            if canonical(each.get_attr("IFA_LOCAL") or each.get_attr("IFA_ADDRESS")) == address.address
+    def here(self, addresses: Sequence[VirtualAddress]) -> list[VirtualAddress]:
+        """Those that are on their interfaces, with whatever prefix and label."""
+        index_by_name = self._indices(addresses)
+        known = {(each.index, each.address) for each in self._known()}
+        return [each for each in addresses if (index_by_name.get(each.interface), each.address) in known]
+
+    def set(self, addresses: Sequence[VirtualAddress], lease: float) -> list[Denied]:
+        """Set them, or prolong their leases: `lease` seconds from now, in whole ones.  Those that cannot be set."""
+        seconds = math.ceil(lease)
+        return self._change(
+            addresses,
+            lambda number, index, each: netlink.set_address(number, index, each.address, each.prefix, seconds),
+        )
+
+    def remove(self, addresses: Sequence[VirtualAddress]) -> list[Denied]:
+        """Remove them, with whatever prefix and label; one that is not there is no error.  Those that stay."""
+        denied = self._delete(addresses)
+        index_by_name = self._indices(addresses)
+        unwanted = {(index_by_name.get(each.interface), each.address): each for each in addresses}
+        # Somebody else has set it: with another prefix it is another address to the kernel, and answers as well.
+        left = [
+            attrs.evolve(unwanted[each.index, each.address], prefix=each.prefix)
+            for each in self._known()
+            if (each.index, each.address) in unwanted
         ]
+        told = {each.address for each in denied}
+        return denied + self._delete([each for each in left if each not in told])
 
-    def _ask(self, command: str, address: VirtualAddress, **more: int) -> None:
-        index = index_of(address.interface)
-        with _as_oserror():
-            self._route.addr(command, index=index, address=address.address, prefixlen=address.prefix, **more)
+    def _delete(self, addresses: Sequence[VirtualAddress]) -> list[Denied]:
+        return self._change(
+            addresses,
+            lambda number, index, each: netlink.delete_address(number, index, each.address, each.prefix),
+            is_fine=_GONE,
+        )
+
+    def _change(
+        self,
+        addresses: Sequence[VirtualAddress],
+        compose: Callable[[int, int, VirtualAddress], bytes],
+        *,
+        is_fine: Sequence[int] = (),
+    ) -> list[Denied]:
+        index_by_name = self._indices(addresses)
+        asked = {next(self._sequences): each for each in addresses if each.interface in index_by_name}
+        answers = self._ask([compose(number, index_by_name[each.interface], each) for number, each in asked.items()])
+        codes = {each.sequence: each.code for each in answers if isinstance(each, netlink.Answered)}
+        code_by_address = {each: codes[number] for number, each in asked.items()}
+        results = ((each, code_by_address.get(each, errno.ENODEV)) for each in addresses)
+        return [Denied(each, os.strerror(code)) for each, code in results if code and code not in is_fine]
+
+    def _indices(self, addresses: Iterable[VirtualAddress]) -> dict[str, int]:
+        """The numbers of those interfaces of the addresses that there are."""
+        found: dict[str, int] = {}
+        for name in dict.fromkeys(each.interface for each in addresses):
+            try:
+                found[name] = self.link(name).index
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+        return found
+
+    def _known(self) -> list[netlink.KnownAddress]:
+        """All addresses of this node, in the kernel's order."""
+        for _ in range(_MOST_LOOKS):
+            answers = self._ask([netlink.ask_addresses(next(self._sequences))])
+            if not any(isinstance(each, netlink.Torn) for each in answers):
+                return [each for each in answers if isinstance(each, netlink.KnownAddress)]
+        raise OSError(errno.EINTR, "the addresses of this node change faster than they can be read")
+
+    def _ask(self, requests: Sequence[bytes]) -> list[netlink.Said]:
+        """All that the kernel answers; all requests may be made twice without harm."""
+        try:
+            return self._exchange(requests)
+        except OSError:
+            # An error of a socket, such as answers that did not fit into its buffer, may last: another one has none.
+            self._socket.close()
+            self._socket = _open_netlink()
+            return self._exchange(requests)
+
+    def _exchange(self, requests: Sequence[bytes]) -> list[netlink.Said]:
+        answers: list[netlink.Said] = []
+        for start in range(0, len(requests), _MOST_REQUESTS):
+            some = requests[start : start + _MOST_REQUESTS]
+            self._socket.send(b"".join(some))
+            waiting = len(some)
+            while waiting:
+                # The kernel has answered when `send` returns, and tells the rest of a long answer while it is read.
+                for said in netlink.read_answers(self._socket.recv(_ANSWER_BYTES)):
+                    answers.append(said)
+                    waiting -= isinstance(said, netlink.Answered)
+        return answers
 
     def close(self) -> None:
         """Let the kernel's socket go; the addresses stay for their lease."""
-        self._route.close()
+        self._socket.close()
+
+
+def _open_netlink() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
 
 
 class LinkEvents:

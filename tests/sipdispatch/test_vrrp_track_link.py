@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ class Kernel:
         self.facts = UP
         self.told = trio.Event()
         self.closed = False
+        self.failing = False
 
     def __call__(self) -> Kernel:
         return self
@@ -36,6 +38,8 @@ class Kernel:
 
     def facts_of(self, name: str) -> InterfaceFacts:
         assert name == "eth1"
+        if self.failing:
+            raise OSError(errno.EMFILE, "Too many open files")
         return self.facts
 
     def close(self) -> None:
@@ -68,3 +72,13 @@ async def test_it_is_looked_at_even_if_nobody_tells(kernel: Kernel, autojump_clo
         kernel.facts = DOWN
         assert (await said.next())[0] is False
         assert trio.current_time() - began == pytest.approx(AUDIT_S)
+
+
+async def test_it_stays_as_it_was_while_it_cannot_be_looked_at(kernel: Kernel, autojump_clock: Any) -> None:
+    del autojump_clock
+    async with asking(partial(watch_link, "eth1")) as said:
+        await said.next()
+        kernel.failing = True
+        await trio.sleep(3 * AUDIT_S)
+        kernel.failing, kernel.facts = False, DOWN
+        assert (await said.next())[0] is False

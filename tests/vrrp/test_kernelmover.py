@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -80,6 +81,10 @@ def during(host: Namespace, addresses: tuple[str, ...], script: Callable[[Case],
     host.inside(lambda: trio.run(main))
 
 
+def no_more(*_: Any) -> Any:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
 def there(host: Namespace) -> dict[str, dict[str, Any]]:
     """The addresses of eth0, with what the kernel says of each."""
     (shown,) = json.loads(host.run("ip", "-json", "address", "show", "dev", "eth0"))
@@ -147,7 +152,7 @@ def test_an_interface_that_is_deleted_and_made_again_is_used_again(pair: Pair) -
         with structlog.testing.capture_logs() as logged:
             case.mover.announce()
         assert [(line["event"], line["reason"]) for line in logged] == [
-            ("an address cannot be announced", "there is no such interface")
+            ("an address cannot be announced", "No such device")
         ]
         await case.until(AddressesLost(by_lease=False))
         case.mover.add(30.0)
@@ -203,10 +208,11 @@ def test_whoever_says_that_an_address_is_its_own_is_told_of(pair: Pair) -> None:
     speaking._socket.close()
 
 
-def test_the_network_is_asked_who_else_has_the_address(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", [f"{VIP}/24", f"{VIP6}/64"])
+def test_the_network_is_asked_who_else_has_the_address(pair: Pair, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """And the other owner's kernel answers: two nodes that do not hear each other's adverts learn of each other."""
     monkeypatch.setattr(kernelmover, "PROBE_S", 0.05)
-    pair.b.ip("address", "add", f"{VIP}/24", "dev", "eth0")
+    pair.b.bring_up("eth0", text)
     theirs = pair.b.inside(lambda: link.facts_of("eth0")).hardware
 
     async def script(case: Case) -> None:
@@ -216,9 +222,9 @@ def test_the_network_is_asked_who_else_has_the_address(pair: Pair, monkeypatch: 
         with trio.fail_after(PATIENCE_SECONDS):
             while not case.claims:  # noqa: ASYNC110
                 await trio.sleep(0.01)
-        assert case.claims[0] == (VIP, theirs.hex(":"))
+        assert case.claims[0] == (text.partition("/")[0], theirs.hex(":"))
 
-    during(pair.a, (f"{VIP}/24",), script)
+    during(pair.a, (text,), script)
 
 
 def test_other_addresses_move_while_those_that_stay_are_not_touched(pair: Pair) -> None:
@@ -269,8 +275,8 @@ def test_an_address_that_somebody_else_sets_on_a_node_that_does_not_own_it_goes(
 
     async def script(case: Case) -> None:
         with structlog.testing.capture_logs() as logged:
-            for text in (f"{VIP}/24", f"{VIP}/32", f"{VIP6}/128"):
-                pair.a.ip("address", "add", text, "dev", "eth0")
+            for text, *label in ((f"{VIP}/24",), (f"{VIP}/32", "label", "eth0:1"), (f"{VIP6}/128",)):
+                pair.a.ip("address", "add", text, "dev", "eth0", *label)
                 address = text.partition("/")[0]
                 with trio.fail_after(PATIENCE_SECONDS):
                     while address in there(pair.a):  # noqa: ASYNC110 - the kernel of a namespace has no event for it
@@ -287,14 +293,113 @@ def test_an_address_that_somebody_else_sets_on_a_node_that_does_not_own_it_goes(
 
 def test_an_address_that_stays_is_left_to_its_lease_and_said(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(case: Case) -> None:
-        def refuse(*_: Any) -> None:
-            raise PermissionError(1, "Operation not permitted")
+        def refuse(addresses: Sequence[VirtualAddress]) -> list[link.Denied]:
+            return [link.Denied(each, "Operation not permitted") for each in addresses]
 
         case.mover.add(30.0)
-        monkeypatch.setattr(case.mover._kernel, "remove", refuse)
-        with structlog.testing.capture_logs() as logged:
-            case.mover.remove()
-        assert [line["event"] for line in logged] == ["an address cannot be removed, its lease will end it"]
+        for broken in (refuse, no_more):
+            monkeypatch.setattr(case.mover._kernel, "remove", broken)
+            with structlog.testing.capture_logs() as logged:
+                case.mover.remove()
+            assert [line["event"] for line in logged] == ["an address cannot be removed, its lease will end it"]
         await trio.lowlevel.checkpoint()
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+MANY = [f"198.51.100.{number}" for number in range(1, 201)]
+
+
+def test_many_addresses_are_announced_in_slices_between_which_others_get_their_turn(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One interface is looked at once for each slice, and the first one goes out before `announce` returns."""
+    sent: list[str] = []
+
+    async def script(case: Case) -> None:
+        looks: list[str] = []
+        ask = case.mover._kernel.link
+
+        def counted(interface: str) -> Any:
+            looks.append(interface)
+            return ask(interface)
+
+        def note(_: link.FrameSocket, frame: bytes) -> None:
+            claim = read_claim(frame)
+            assert claim is not None
+            sent.append(claim.address)
+
+        monkeypatch.setattr(link.FrameSocket, "send", note)
+        case.mover.add(30.0)
+        monkeypatch.setattr(case.mover._kernel, "link", counted)
+        case.mover.announce()
+        assert list(dict.fromkeys(sent)) == MANY[: kernelmover.SLICE]
+        assert len(looks) == 1
+        for _ in range(2):
+            await trio.lowlevel.checkpoint()
+        assert len(sent) < len(MANY)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sent == [each for each in MANY for _ in range(2)]
+        # What is not here any more is not announced.
+        case.mover.announce()
+        case.mover.remove()
+        sent.clear()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sent == []
+
+    during(pair.a, tuple(f"{each}/24" for each in MANY), script)
+
+
+def test_the_network_is_asked_for_many_in_slices(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernelmover, "PROBE_S", 0.05)
+
+    async def script(case: Case) -> None:
+        sent: list[bytes] = []
+        monkeypatch.setattr(link.FrameSocket, "send", lambda _, frame: sent.append(frame))
+        case.mover.add(30.0)
+        with trio.fail_after(PATIENCE_SECONDS):
+            while len(sent) < len(MANY):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        assert len({frame[38:42] for frame in sent[: len(MANY)]}) == len(MANY)
+
+    during(pair.a, tuple(f"{each}/24" for each in MANY), script)
+
+
+def test_a_node_without_files_keeps_its_addresses(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be looked at is taken to be as it was, and that is said once."""
+
+    async def script(case: Case) -> None:
+        case.mover.add(30.0)
+        with structlog.testing.capture_logs() as logged, monkeypatch.context() as meanwhile:
+            meanwhile.setattr(link, "LinkEvents", no_more)
+            meanwhile.setattr(link, "_open_netlink", no_more)
+            case.mover.change([VirtualAddress.of(each, "eth0") for each in (f"{VIP}/24", f"{SECOND}/24")])
+            await trio.testing.wait_all_tasks_blocked()
+            meanwhile.setattr(case.mover._kernel, "here", no_more)
+            case.mover.add(30.0)
+            await trio.sleep(2.5 * kernelmover.AUDIT_S)
+            assert case.reported == []
+            assert {VIP, SECOND} <= set(there(pair.a))
+            case.mover.remove()
+            await trio.sleep(1.5 * kernelmover.AUDIT_S)
+        assert [line["event"] for line in logged] == ["the addresses of this node cannot be looked at"]
+        # It looks again as soon as it can.
+        pair.a.ip("address", "add", f"{VIP}/24", "dev", "eth0")
+        with trio.fail_after(PATIENCE_SECONDS):
+            while VIP in there(pair.a):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+
+    during(pair.a, (f"{VIP}/24",), script)
+
+
+def test_a_kernel_that_cannot_be_asked_is_a_failure_that_is_reported(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(case: Case) -> None:
+        monkeypatch.setattr(link, "_open_netlink", no_more)
+        case.mover._kernel._socket.close()
+        case.mover.add(30.0)
+        await trio.lowlevel.checkpoint()
+        assert case.reported == [MoveFailed("the kernel cannot be asked: Too many open files")]
 
     during(pair.a, (f"{VIP}/24",), script)

@@ -11,22 +11,26 @@ from typing import Any
 
 import attrs
 import pytest
+import structlog
 import trio
 
 from tests.peers.namespace import Namespace, Network
 from tests.peers.program import wait_until
+from vrrp import link, netlink
 from vrrp.address import VirtualAddress
 from vrrp.datagram import Datagram
-from vrrp.frames import announcements, read_claim
+from vrrp.frames import announcements, probe, read_claim
 from vrrp.lastingwire import LastingWire, Way
 from vrrp.link import (
     Addresses,
     AdvertSocket,
+    Denied,
     FrameSocket,
     LinkEvents,
     _read_ipv4,
     _read_ipv6,
     facts_of,
+    here,
     index_of,
     primary_of,
     require_usable,
@@ -34,6 +38,7 @@ from vrrp.link import (
 from vrrp.packet import GROUP_IPV4, GROUP_IPV6
 
 A, B, VIP = "192.0.2.11", "192.0.2.12", "192.0.2.100"
+SECOND, THIRD = "192.0.2.101", "192.0.2.102"
 A6, B6, VIP6 = "fe80::11", "fe80::12", "2001:db8::64"
 HELLO = b"1" * 16
 PATIENCE_SECONDS = 10.0
@@ -229,8 +234,8 @@ def on_eth0(text: str) -> VirtualAddress:
 
 def test_an_address_is_leased_and_prolonged(pair: Pair) -> None:
     def act(kernel: Addresses) -> None:
-        kernel.set(on_eth0(f"{VIP}/24"), 1.2)
-        kernel.set(on_eth0(f"{VIP}/24"), 29.2)
+        for lease in (1.2, 29.2):
+            assert kernel.set([on_eth0(f"{VIP}/24")], lease) == []
 
     ask_kernel(pair.a, act)
     there = known(pair.a, VIP)
@@ -240,13 +245,19 @@ def test_an_address_is_leased_and_prolonged(pair: Pair) -> None:
 
 
 def test_an_address_that_is_not_prolonged_goes_by_itself(pair: Pair) -> None:
-    ask_kernel(pair.a, lambda kernel: kernel.set(on_eth0(f"{VIP}/24"), 1.0))
+    def act(kernel: Addresses) -> None:
+        kernel.set([on_eth0(f"{VIP}/24")], 1.0)
+
+    ask_kernel(pair.a, act)
     assert known(pair.a, VIP) is not None
     wait_until(lambda: known(pair.a, VIP) is None, "the lease is over", seconds=5.0)
 
 
 def test_one_of_ipv6_is_usable_at_once_and_never_chosen(pair: Pair) -> None:
-    ask_kernel(pair.a, lambda kernel: kernel.set(on_eth0(f"{VIP6}/64"), 30.0))
+    def act(kernel: Addresses) -> None:
+        kernel.set([on_eth0(f"{VIP6}/64")], 30.0)
+
+    ask_kernel(pair.a, act)
     there = known(pair.a, VIP6)
     assert there is not None
     assert there["deprecated"]
@@ -256,48 +267,155 @@ def test_one_of_ipv6_is_usable_at_once_and_never_chosen(pair: Pair) -> None:
 
 
 def test_removing_is_no_error_however_often(pair: Pair) -> None:
+    here, gone = on_eth0(f"{VIP}/24"), VirtualAddress.of(f"{SECOND}/24", "eth9")
+
     def act(kernel: Addresses) -> None:
-        kernel.set(on_eth0(f"{VIP}/24"), 30.0)
+        assert kernel.set([gone, here], 30.0) == [Denied(gone, "No such device")]
         for _ in range(2):
-            kernel.remove(on_eth0(f"{VIP}/24"))
+            assert kernel.remove([here, gone]) == []
             assert known(pair.a, VIP) is None
-        kernel.remove(VirtualAddress.of(f"{VIP}/24", "eth9"))
-        with pytest.raises(OSError, match="No such device"):
-            kernel.set(VirtualAddress.of(f"{VIP}/24", "eth9"), 2.0)
 
     ask_kernel(pair.a, act)
 
 
-def test_an_address_goes_with_whatever_prefix_it_is_there(pair: Pair) -> None:
+def test_an_address_goes_with_whatever_prefix_and_label_it_is_there(pair: Pair) -> None:
+    moving = [on_eth0(text) for text in (f"{VIP}/24", f"{VIP6}/64", f"{THIRD}/24")]
+
     def act(kernel: Addresses) -> None:
-        for text in (f"{VIP}/24", f"{VIP6}/64"):
-            kernel.set(on_eth0(text), 30.0)
-            kernel.remove(on_eth0(text))
-            assert known(pair.a, on_eth0(text).address) is None
+        assert kernel.set(moving, 30.0) == []
+        assert kernel.here(moving) == moving
+        assert kernel.remove(moving) == []
+        assert [known(pair.a, each.address) for each in moving] == [None] * 3
+        assert kernel.here(moving) == []
 
     # The node's own configuration has them, and they would stay beside the leased ones.
-    for text in (f"{VIP}/32", f"{VIP6}/128", "192.0.2.101/32"):
+    for text in (f"{VIP}/32", f"{VIP6}/128", f"{SECOND}/32"):
         pair.a.ip("address", "add", text, "dev", "eth0")
+    pair.a.ip("address", "add", f"{THIRD}/32", "dev", "eth0", "label", "eth0:1")
+    assert pair.a.inside(lambda: here(moving)) == moving
     ask_kernel(pair.a, act)
     assert known(pair.a, A) is not None
-    assert known(pair.a, "192.0.2.101") is not None
+    assert known(pair.a, SECOND) is not None
 
 
-def test_what_the_kernel_refuses_raises(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_with_a_label_is_one_of_its_interface(pair: Pair) -> None:
+    pair.a.ip("address", "add", f"{VIP}/32", "dev", "eth0", "label", "eth0:1")
+    facts = pair.a.inside(lambda: facts_of("eth0"))
+    assert f"{VIP}/32" in facts.networks
+    assert VIP in facts.addresses
+
+
+def test_an_address_on_another_interface_is_not_here(pair: Pair) -> None:
+    pair.a.ip("address", "add", f"{VIP}/32", "dev", "lo")
+    moving = [on_eth0(f"{VIP}/24"), VirtualAddress.of(f"{SECOND}/24", "eth9")]
+
     def act(kernel: Addresses) -> None:
-        pair.a.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
-        with pytest.raises(OSError, match=r"Permission denied|Operation not") as refused:
-            kernel.set(on_eth0(f"{VIP6}/64"), 2.0)
-        assert refused.value.errno
-
-        def refuse(*_: Any, **__: Any) -> None:
-            raise OSError(errno.EPERM, "no")
-
-        monkeypatch.setattr(kernel, "_ask", refuse)
-        with pytest.raises(PermissionError, match="no"):
-            kernel.remove(on_eth0(f"{VIP}/24"))
+        assert kernel.here(moving) == []
+        assert kernel.remove(moving) == []
 
     ask_kernel(pair.a, act)
+    assert known(pair.a, VIP) is not None
+
+
+def test_what_the_kernel_refuses_is_told_and_the_rest_is_done(pair: Pair) -> None:
+    moving = [on_eth0(f"{VIP6}/64"), on_eth0(f"{VIP}/24")]
+
+    def act(kernel: Addresses) -> None:
+        pair.a.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
+        (denied,) = kernel.set(moving, 2.0)
+        assert denied.address == moving[0]
+        assert denied.reason in {"Permission denied", "Operation not supported"}
+        assert kernel.here(moving) == moving[1:]
+
+    ask_kernel(pair.a, act)
+
+
+def many(count: int) -> list[VirtualAddress]:
+    return [on_eth0(f"198.51.100.{number}/24") for number in range(count)]
+
+
+def test_all_addresses_cost_a_few_questions(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 255 addresses each cost one of its own and more: the machine's task stood still for a second and longer."""
+    sent: list[int] = []
+
+    class Counted(socket.socket):
+        def send(self, requests: Any, flags: int = 0) -> int:
+            sent.append(len(requests))
+            return super().send(requests, flags)
+
+    moving = many(255)
+
+    def act(kernel: Addresses) -> None:
+        for verb in (lambda: kernel.set(moving, 30.0), lambda: kernel.here(moving), lambda: kernel.remove(moving)):
+            sent.clear()
+            verb()
+            assert len(sent) <= 8
+        assert kernel.here(moving) == []
+
+    monkeypatch.setattr(socket, "socket", Counted)
+    ask_kernel(pair.a, act)
+
+
+def test_answers_that_were_lost_are_asked_for_again(pair: Pair) -> None:
+    """What is wrong with a socket of the kernel may last: another one has none of it."""
+    moving = many(64)
+
+    def act(kernel: Addresses) -> None:
+        for _ in range(3):
+            before = kernel._socket
+            before.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            assert kernel.set(moving, 30.0) == []
+            assert kernel._socket is not before
+            assert kernel.here(moving) == moving
+
+    ask_kernel(pair.a, act)
+
+
+def test_a_socket_that_cannot_be_replaced_raises_until_it_can(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more() -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def act(kernel: Addresses) -> None:
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(link, "_open_netlink", no_more)
+            kernel._socket.close()
+            for _ in range(2):
+                with pytest.raises(OSError, match="Too many open files"):
+                    kernel.set(many(1), 30.0)
+        assert kernel.set(many(1), 30.0) == []
+
+    ask_kernel(pair.a, act)
+
+
+def test_what_changes_while_it_is_told_is_asked_for_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, torn = netlink.read_answers, [3]
+
+    def tearing(datagram: bytes) -> Iterator[netlink.Said]:
+        for said in read(datagram):
+            if isinstance(said, netlink.KnownAddress) and said.address == A and torn[0]:
+                torn[0] -= 1
+                yield netlink.Torn()
+            else:
+                yield said
+
+    monkeypatch.setattr(netlink, "read_answers", tearing)
+    assert A in pair.a.inside(lambda: facts_of("eth0")).addresses
+    assert not torn[0]
+    torn[0] = 99
+    with pytest.raises(OSError, match="faster than they can be read"):
+        pair.a.inside(lambda: facts_of("eth0"))
+
+
+def test_a_question_that_the_kernel_refuses_raises(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlink, "read_answers", lambda _: [netlink.Answered(1, errno.ENOMEM)])
+    for look in (lambda: facts_of("eth0"), lambda: here([on_eth0(f"{VIP}/24")])):
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            pair.a.inside(look)
+
+
+def test_no_interface_has_a_name_that_is_too_long(pair: Pair) -> None:
+    assert not pair.a.inside(lambda: facts_of("a" * 16)).exists
+    assert not pair.a.inside(lambda: facts_of("a" * 15)).exists
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -315,6 +433,25 @@ async def test_an_announcement_is_heard_and_not_ones_own(pair: Pair) -> None:
     assert claims
     assert {(claim.address, claim.hardware) for claim in claims if claim is not None} == {(VIP, hardware)}
     assert list(one.receive()) == []
+    one.close()
+    other.close()
+
+
+async def test_of_ipv6_nothing_but_neighbour_advertisements_is_heard(pair: Pair) -> None:
+    one, other = (host.inside(lambda: FrameSocket("eth0", is_ipv6=True)) for host in (pair.a, pair.b))
+    hardware = pair.a.inside(lambda: facts_of("eth0")).hardware
+    (advertisement,) = announcements(VIP6, hardware)
+    for frame in (
+        *announcements(VIP, hardware),
+        probe(VIP6, hardware),
+        advertisement[:20] + b"\x11" + advertisement[21:],
+    ):
+        one.send(frame)
+    for frame in (advertisement, advertisement):
+        one.send(frame)
+    with trio.fail_after(PATIENCE_SECONDS):
+        await other.wait()
+    assert list(other.receive()) == [advertisement] * 2
     one.close()
     other.close()
 
@@ -461,3 +598,33 @@ def test_a_wire_waits_until_its_address_is_usable(pair: Pair) -> None:
     pair.a.ip("address", "flush", "dev", "eth0", "scope", "link")
     pair.a.ip("address", "add", "fe80::31/64", "dev", "eth0")
     watch(pair.a, Way(interface="eth0", is_ipv6=True, source="fe80::31"), script)
+
+
+def test_a_wire_stays_as_it_was_while_its_interface_cannot_be_looked_at(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more files: neither its end nor the end of the agent."""
+
+    def no_more(_: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def script(wire: LastingWire, told: Told) -> None:
+        await told.until_well()
+        with monkeypatch.context() as meanwhile, structlog.testing.capture_logs() as logged:
+            meanwhile.setattr(link, "facts_of", no_more)
+            for _ in range(2):
+                told.said.clear()
+                pair.a.ip("address", "add", f"{VIP}/24", "dev", "eth0")
+                await told.until_well()
+                pair.a.ip("address", "delete", f"{VIP}/24", "dev", "eth0")
+            assert [line["reason"] for line in logged] == ["Too many open files"]
+            wire.send(HELLO, GROUP_IPV4)
+
+    async def blind_from_the_start(_: LastingWire, told: Told) -> None:
+        await told.until_ill("it cannot be looked at: too many open files")
+        monkeypatch.undo()
+        await told.until_well()
+
+    watch(pair.a, Way(interface="eth0"), script)
+    monkeypatch.setattr(link, "facts_of", no_more)
+    watch(pair.a, Way(interface="eth0"), blind_from_the_start)
