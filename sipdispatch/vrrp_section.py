@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
@@ -31,6 +32,11 @@ from vrrp.packet import MOST_INTERVAL_S
 
 MOST_ADDRESSES: Final = 255
 """The count of an advert has eight bits."""
+
+_PROLONGING_S: Final = 6e-5
+"""What an address of IPv4 costs at each refresh of its lease on a slow and busy node."""
+_PROLONGING_PAIR_S: Final = 1.2e-6
+"""The same for one of IPv6 and each other one that there is: the kernel looks at all of them for each."""
 
 _STAND_INS: Final[Mapping[str, Any]] = {"interface": "eth0", "vrid": 1, "addresses": ["192.0.2.100/24"]}
 """Instead of keys that must be there and are wrong, so that the others can be compared with each other."""
@@ -241,6 +247,7 @@ def vrrp_findings(vrrp: Vrrp) -> list[Finding]:
     return [
         *_version(vrrp),
         *_addresses(vrrp),
+        *_pace(vrrp),
         *_peers(vrrp),
         *_secrets(vrrp),
         *_tracks(vrrp),
@@ -278,6 +285,22 @@ def _addresses(vrrp: Vrrp) -> Iterator[Finding]:
     elif len(vrrp.advertised) > MOST_ADDRESSES:
         yield Finding(
             ("vrrp", "addresses"), f"an advert has at most {MOST_ADDRESSES} addresses", "make two pairs of it"
+        )
+
+
+def _pace(vrrp: Vrrp) -> Iterator[Finding]:
+    """Adverts wait while the leases are prolonged: where that takes long, the other node may take over."""
+    if vrrp.mover.driver == "exec":
+        return
+    of_ipv6 = sum(each.is_ipv6 for each in vrrp.addresses)
+    seconds = (len(vrrp.addresses) - of_ipv6) * _PROLONGING_S + of_ipv6**2 * _PROLONGING_PAIR_S
+    if seconds > vrrp.advert_interval:
+        yield Finding(
+            ("vrrp", "interval"),
+            f"to prolong {len(vrrp.addresses)} addresses may take longer than the {vrrp.advert_interval * 1000:g} ms"
+            " between two adverts",
+            f'write "{math.ceil(seconds * 100) * 10}ms" or more on both nodes, or fewer addresses',
+            "warning",
         )
 
 
