@@ -209,6 +209,7 @@ class Agent:
 
     def claimed(self, address: str, hardware: str) -> None:
         """Somebody else says on the network that an address which this node owns is its own."""
+        self._hear()  # the adverts that came before: it may have taken the address by right
         if not isinstance(self._state.role, Active):
             return
         text = f"{hardware} says that {address} is its own"

@@ -404,6 +404,19 @@ async def test_a_second_owner_is_an_alarm_of_the_active_alone(cable: Cable, auto
         assert alarm.text == "02:00:00:00:00:09 says that 192.0.2.100 is its own"
 
 
+async def test_whoever_takes_over_is_no_second_owner(cable: Cable, autojump_clock: object) -> None:
+    """Its advert came before its announcement, and is heard before that."""
+    a, b = station(cable, A, 250), station(cable, B, 240)
+    async with living(a, b):
+        await trio.sleep(3)
+        better = Advert(version=3, vrid=51, priority=254, interval=0.1, addresses=(VIP,))
+        message = encode(better, source=B, destination="224.0.0.18")
+        a.wire.put(Datagram(message, B, "224.0.0.18", 255))
+        a.agent.claimed(VIP, "02:00:00:00:00:09")
+        assert a.agent.state == "backup"
+        assert a.status.alarms == ()
+
+
 async def test_a_new_configuration_counts_without_a_change_of_role(cable: Cable, autojump_clock: object) -> None:
     a, b = station(cable, A, 250), station(cable, B, 240)
     async with living(a, b):
