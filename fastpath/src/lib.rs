@@ -1,0 +1,23 @@
+//! The common case of the packet path: well-formed UDP requests and replies, decided and passed on.
+//!
+//! Python is complete and authoritative.  What this crate decides it decides exactly as `dispatcher.route` does, byte for
+//! byte; whatever it is not sure of it hands over.  Everything but `socket` and `python` is pure: bytes and `now` in,
+//! values out.
+
+pub mod branch; // is this reply, this ACK, this Via ours?
+pub mod decide; // what becomes of a datagram?
+pub mod edit; // which bytes leave?
+pub mod grammar; // which bytes may stand where?
+pub mod image; // what does the packet path know?
+pub mod keyed; // the keyed hash
+pub mod outcome; // what can become of a datagram
+pub mod recent; // which destination did this call go to a moment ago?
+pub mod reply; // which replies go on, and where to?
+pub mod request; // where does a request go next?
+pub mod scan; // which lines does a datagram have?
+pub mod select; // which destination takes a new request?
+pub mod token; // whom does a dialog connect?
+pub mod value; // Via, URI, name-addr: what does one value say?
+
+#[cfg(feature = "python")]
+mod python; // the one door to the interpreter
