@@ -1,1 +1,87 @@
-//! (to be written)
+//! Did this reply, this ACK, this Via pass through us?  The branch and the To tag are keyed hashes that answer it
+//! (`dispatcher.branch`).
+
+use std::net::SocketAddr;
+
+use crate::keyed::{Key, Use};
+use crate::value::{Host, Via};
+
+/// RFC 3261 8.1.1.7.
+pub const COOKIE: &[u8] = b"z9hG4bK";
+
+/// Hexadecimal digits of a 64-bit hash.
+pub const MAC_LENGTH: usize = 16;
+
+/// What branch and To tag are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction<'m> {
+    /// Of the Via below ours, as we leave it: its branch.
+    pub branch: &'m [u8],
+    /// Its sent-by's host.
+    pub host: Host<'m>,
+    /// Its sent-by's port, written or not.
+    pub port: u16,
+    /// Where a reply with it on top is sent.
+    pub reply_to: SocketAddr,
+    /// Trimmed.
+    pub call_id: &'m [u8],
+    /// Empty when there is none.
+    pub from_tag: &'m [u8],
+    /// The number.
+    pub cseq: u32,
+}
+
+impl<'m> Transaction<'m> {
+    /// The transaction that a Via under one of ours belongs to; `None` when it does not say where a reply would go.
+    #[must_use]
+    pub fn below(via: &Via<'m>, call_id: &'m [u8], from_tag: &'m [u8], cseq: u32) -> Option<Self> {
+        let reply_to = reply_address(via)?;
+        Some(Transaction {
+            branch: via.branch,
+            host: via.host,
+            port: sent_by_port(via),
+            reply_to,
+            call_id,
+            from_tag,
+            cseq,
+        })
+    }
+
+    /// Its keyed hash: `Use::Branch` for branches, `Use::ToTag` for To tags.
+    #[must_use]
+    pub fn mac(&self, key: &Key, purpose: Use) -> u64 {
+        todo!("{key:?} {purpose:?}")
+    }
+
+    /// The hash that `candidate` (a branch without the cookie, or a To tag) says, when one of our secrets gives it.
+    #[must_use]
+    pub fn verify(&self, candidate: &[u8], keys: &[Key], purpose: Use) -> Option<u64> {
+        todo!("{candidate:?} {keys:?} {purpose:?}")
+    }
+}
+
+/// The port of a sent-by, the transport's own where none is written.
+#[must_use]
+pub fn sent_by_port(via: &Via<'_>) -> u16 {
+    via.port.unwrap_or(if via.secure { 5061 } else { 5060 })
+}
+
+/// Where a reply with this Via on top is sent (`sip.via.reply_address`).
+#[must_use]
+pub fn reply_address(via: &Via<'_>) -> Option<SocketAddr> {
+    let host = match (via.received, via.host) {
+        (Some(received), _) => received,
+        (None, Host::Address(address)) => address,
+        (None, Host::Name(_)) => return None,
+    };
+    Some(SocketAddr::new(
+        host,
+        via.rport.flatten().unwrap_or_else(|| sent_by_port(via)),
+    ))
+}
+
+/// A hash as it is written: 16 hexadecimal digits.
+#[must_use]
+pub fn hex(hash: u64) -> [u8; MAC_LENGTH] {
+    todo!("{hash}")
+}

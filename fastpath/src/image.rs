@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::keyed::Key;
+use crate::value::{Host, Uri};
 
 /// A listener: where messages arrive and leave.
 pub struct Listener {
@@ -15,8 +16,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// `host:port` for Via and Record-Route.
     pub sent_by: Box<[u8]>,
-    /// CRC-32 of `sent_by`, as the `i` parameter of our Via has it.
-    pub mark: u32,
+    /// CRC-32 of `sent_by` in eight hexadecimal digits: what the `i` parameter of our Via says.
+    pub mark: [u8; 8],
     /// Whether the list names it with `socket`: it is toward the servers.
     pub inner: bool,
 }
@@ -58,6 +59,20 @@ pub struct Algorithm {
     pub table: usize,
 }
 
+/// Four indexes a slot, little-endian 16 bits.  The bytes may be Python's own: half a megabyte is not copied.
+pub type Table = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// Where a dispatched request is led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Place of the pool, `None` when the list has no such set.
+    pub pool: Option<usize>,
+    /// How it is chosen from.
+    pub algorithm: Algorithm,
+    /// 64 bits to combine with a Call-ID's digest; there is one whether the list has the set or not.
+    pub salt: u64,
+}
+
 /// A set of destinations.
 pub struct Pool {
     /// The number of the set.
@@ -66,10 +81,8 @@ pub struct Pool {
     pub start: usize,
     /// How many destinations it has.
     pub count: usize,
-    /// 64 bits to combine with a Call-ID's digest.
-    pub salt: u64,
-    /// Four indexes a slot, little-endian 16 bits, by ranking; `None` where no table was built.
-    pub tables: Vec<Option<Arc<[u16]>>>,
+    /// By ranking; `None` where no table was built.
+    pub tables: Vec<Option<Table>>,
 }
 
 /// One `[[proxy.route]]` (`dispatcher.rules.Rule`).
@@ -80,18 +93,16 @@ pub struct Rule {
     pub user_prefixes: Vec<Box<[u8]>>,
     /// Whether there is a regular expression: whoever gets as far as this is handed over.
     pub has_regex: bool,
-    /// Hosts of the Request-URI in lower case.
+    /// Hosts of the Request-URI; both empty: any.
     pub hosts: Vec<Box<[u8]>>,
-    /// First and last address of each network.
+    /// Those that are addresses.
+    pub addresses: Vec<IpAddr>,
+    /// First and last address of each network; empty: any.
     pub sources: Vec<(IpAddr, IpAddr)>,
-    /// Places of listeners.
-    pub listeners: Vec<usize>,
-    /// Place of the pool, `None` when the list has no such set; the default one when the rule names none.
-    pub pool: Option<usize>,
-    /// The algorithm that it leads to.
-    pub algorithm: Algorithm,
-    /// The salt of the set (`Pool::salt`), whether the list has it or not.
-    pub salt: u64,
+    /// Places of listeners; `None`: any.
+    pub listeners: Option<Vec<usize>>,
+    /// Where it leads.
+    pub way: Way,
 }
 
 /// When a sender is asked to say where it is heard from.
@@ -113,8 +124,8 @@ pub struct Fixed {
     pub destinations: Vec<Destination>,
     /// The sets.
     pub pools: Vec<Pool>,
-    /// What decides when no rule does: pool, algorithm and salt, as of a rule.
-    pub default: (Option<usize>, Algorithm, u64),
+    /// Where requests are led that no rule matches.
+    pub default: Way,
     /// In their order.
     pub rules: Vec<Rule>,
     /// `Snapshot._core_hosts`.
@@ -131,6 +142,8 @@ pub struct Fixed {
     pub own_names: FxHashMap<(Box<[u8]>, u16), usize>,
     /// `policy.domains`.
     pub domains: FxHashSet<Box<[u8]>>,
+    /// Those of them that are addresses.
+    pub domain_addresses: FxHashSet<IpAddr>,
     /// `Snapshot._own_ports`.
     pub own_ports: FxHashSet<u16>,
     /// Places by number.
@@ -154,4 +167,104 @@ pub struct Image {
     pub liveness: Arc<[u8]>,
     /// How many of 256 keys each destination takes, 255 for all; empty when nobody warms up.
     pub ramp: Arc<[u8]>,
+}
+
+/// What a remembered choice means for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// It goes to the destination at this place, and the choice is not remembered again.
+    There(usize),
+    /// It is chosen for anew.
+    Anew,
+    /// The list has lost the destination: Python knows whether it is followed.
+    HandOver,
+}
+
+impl Image {
+    /// The current hash key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        todo!()
+    }
+
+    /// Whether an address is on the core side.
+    #[must_use]
+    pub fn is_core(&self, host: IpAddr) -> bool {
+        todo!("{host}")
+    }
+
+    /// The place of the destination that the list has under this host (as written, or numeric) and port.
+    #[must_use]
+    pub fn listed(&self, host: Host<'_>, port: u16) -> Option<usize> {
+        todo!("{host:?} {port}")
+    }
+
+    /// The place of the listener with this address or advertised name.
+    #[must_use]
+    pub fn own_listener(&self, host: Host<'_>, port: u16) -> Option<usize> {
+        todo!("{host:?} {port}")
+    }
+
+    /// Whether a URI means this proxy, without a look-up: `Some` for URIs of UDP (`Uri::udp`) only.
+    #[must_use]
+    pub fn is_own_name(&self, uri: &Uri<'_>) -> Option<bool> {
+        todo!("{uri:?}")
+    }
+
+    /// The listener to leave by: the preferred one if it has the family of `host`, else the first that has it.
+    #[must_use]
+    pub fn listener_for(&self, host: IpAddr, preferred: usize) -> Option<usize> {
+        todo!("{host} {preferred}")
+    }
+
+    /// The listener by which a server's request that came in by `arrival` leaves for `host`.
+    #[must_use]
+    pub fn listener_outward(&self, host: IpAddr, arrival: usize) -> Option<usize> {
+        todo!("{host} {arrival}")
+    }
+
+    /// The listener that the `i` parameter of our Via names.
+    #[must_use]
+    pub fn listener_marked(&self, mark: &[u8]) -> Option<usize> {
+        todo!("{mark:?}")
+    }
+
+    /// `sent_by` of each listener: what a token is tried with.
+    pub fn sent_by(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.fixed
+            .listeners
+            .iter()
+            .map(|listener| &*listener.sent_by)
+    }
+
+    /// Whether a destination takes requests that name it.
+    #[must_use]
+    pub fn is_usable(&self, place: usize) -> bool {
+        todo!("{place}")
+    }
+
+    /// Where a request is led: the first rule that matches, else the proxy's own; `None`: Python asks a regular
+    /// expression.  `uri` is the Request-URI that is left, which is a `sip:` one.
+    #[must_use]
+    pub fn way(
+        &self,
+        method: &[u8],
+        uri: &Uri<'_>,
+        source: IpAddr,
+        arrival: usize,
+    ) -> Option<&Way> {
+        todo!("{method:?} {uri:?} {source} {arrival}")
+    }
+
+    /// 64 bits for the host of a Request-URI, part of what a choice is remembered by.
+    #[must_use]
+    pub fn whom(&self, host: Host<'_>, port: u16) -> u64 {
+        todo!("{host:?} {port}")
+    }
+
+    /// What the choice of destination `number` means for a request; `follows` for ACK and CANCEL.
+    #[must_use]
+    pub fn follow(&self, number: u32, follows: bool) -> Follow {
+        todo!("{number} {follows}")
+    }
 }

@@ -1,4 +1,46 @@
-//! The keyed hash: SipHash-2-4 under a key derived from the pair's secret, one byte in front for the use (`dispatcher.keyed`).
+//! What is the keyed hash of a text?  SipHash-2-4 under a key derived from the pair's secret, one byte in front for the
+//! use (`dispatcher.keyed`).
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
 
 /// 16 bytes, derived from a secret.
 pub type Key = [u8; 16];
+
+/// What a hash is for: a value made for one use means nothing in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    /// The branch of our Via.
+    Branch = b'b',
+    /// The To tag of answers that Python makes.
+    ToTag = b't',
+    /// The token in Record-Route and Path.
+    Token = b'r',
+    /// The text that a choice is keyed on, such as a Call-ID.
+    Choice = b'c',
+}
+
+/// The keyed hash of these parts, one behind the other.
+#[must_use]
+pub fn digest(key: &Key, purpose: Use, parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(&[purpose as u8]);
+    for part in parts {
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+/// What a Call-ID is known by: gives the slot, the place among the recent choices, and a call's facts.
+#[must_use]
+pub fn call_digest(key: &Key, call_id: &[u8]) -> u64 {
+    digest(key, Use::Choice, &[call_id])
+}
+
+/// What keeps the messages of one call in order while one of them waits for Python, from `call_digest`; never 0.
+#[must_use]
+pub fn order_hash(call_digest: u64) -> u64 {
+    call_digest.max(1)
+}
