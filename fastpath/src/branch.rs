@@ -35,11 +35,11 @@ impl<'m> Transaction<'m> {
     /// The transaction that a Via under one of ours belongs to; `None` when it does not say where a reply would go.
     #[must_use]
     pub fn below(via: &Via<'m>, call_id: &'m [u8], from_tag: &'m [u8], cseq: u32) -> Option<Self> {
-        let reply_to = reply_address(via)?;
+        let reply_to = via.reply_address()?;
         Some(Transaction {
             branch: via.branch,
             host: via.host,
-            port: sent_by_port(via),
+            port: via.sent_by_port(),
             reply_to,
             call_id,
             from_tag,
@@ -58,26 +58,6 @@ impl<'m> Transaction<'m> {
     pub fn verify(&self, candidate: &[u8], keys: &[Key], purpose: Use) -> Option<u64> {
         todo!("{candidate:?} {keys:?} {purpose:?}")
     }
-}
-
-/// The port of a sent-by, the transport's own where none is written.
-#[must_use]
-pub fn sent_by_port(via: &Via<'_>) -> u16 {
-    via.port.unwrap_or(if via.secure { 5061 } else { 5060 })
-}
-
-/// Where a reply with this Via on top is sent (`sip.via.reply_address`).
-#[must_use]
-pub fn reply_address(via: &Via<'_>) -> Option<SocketAddr> {
-    let host = match (via.received, via.host) {
-        (Some(received), _) => received,
-        (None, Host::Address(address)) => address,
-        (None, Host::Name(_)) => return None,
-    };
-    Some(SocketAddr::new(
-        host,
-        via.rport.flatten().unwrap_or_else(|| sent_by_port(via)),
-    ))
 }
 
 /// A hash as it is written: 16 hexadecimal digits.

@@ -102,7 +102,11 @@ impl<'m> Message<'m, '_> {
     /// The place of the first field of a name.
     #[must_use]
     pub fn place(&self, name: Name) -> Option<usize> {
-        self.first.get(name as usize).copied().flatten().map(usize::from)
+        self.first
+            .get(name as usize)
+            .copied()
+            .flatten()
+            .map(usize::from)
     }
 
     /// What stands behind the colon of the first field of a name.
@@ -120,7 +124,9 @@ impl<'m> Message<'m, '_> {
     /// Each field of a name: its place and what stands behind its colon.
     pub fn values(&self, name: Name) -> impl Iterator<Item = (usize, &'m [u8])> {
         let start = self.place(name).unwrap_or(self.lines.len());
-        (start..self.lines.len()).filter(move |&place| self.lines[place].name == name).map(|place| (place, self.raw_at(place)))
+        (start..self.lines.len())
+            .filter(move |&place| self.lines[place].name == name)
+            .map(|place| (place, self.raw_at(place)))
     }
 
     /// Whether a name stands more than once.

@@ -81,7 +81,11 @@ impl Via<'_> {
             (None, Host::Address(host)) => host,
             (None, Host::Name(_)) => return None,
         };
-        let port = if let Rport::Port(port) = self.rport { port } else { self.sent_by_port() };
+        let port = if let Rport::Port(port) = self.rport {
+            port
+        } else {
+            self.sent_by_port()
+        };
         Some(SocketAddr::new(host, port))
     }
 }
