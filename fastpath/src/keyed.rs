@@ -1,9 +1,13 @@
 //! What is the keyed hash of a text?  SipHash-2-4 under a key derived from the pair's secret, one byte in front for the
 //! use (`dispatcher.keyed`).
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
+
+use crate::value::Host;
+use crate::written;
 
 /// 16 bytes, derived from a secret.
 pub type Key = [u8; 16];
@@ -22,9 +26,25 @@ pub enum Use {
     Choice = b'c',
 }
 
+/// Texts up to this many bytes are put together before they are hashed, which takes half the time of hashing by parts.
+const SHORT: usize = 256;
+
 /// The keyed hash of these parts, one behind the other.
 #[must_use]
 pub fn digest(key: &Key, purpose: Use, parts: &[&[u8]]) -> u64 {
+    let mut text = [purpose as u8; SHORT];
+    let mut length = 1;
+    for part in parts {
+        let Some(room) = text.get_mut(length..length + part.len()) else {
+            return digest_by_parts(key, purpose, parts);
+        };
+        room.copy_from_slice(part);
+        length += part.len();
+    }
+    SipHasher24::new_with_key(key).hash(&text[..length])
+}
+
+fn digest_by_parts(key: &Key, purpose: Use, parts: &[&[u8]]) -> u64 {
     let mut hasher = SipHasher24::new_with_key(key);
     hasher.write(&[purpose as u8]);
     for part in parts {
@@ -43,4 +63,22 @@ pub fn call_digest(key: &Key, call_id: &[u8]) -> u64 {
 #[must_use]
 pub fn order_hash(call_digest: u64) -> u64 {
     call_digest.max(1)
+}
+
+/// Calls `then` with a host as values have it: an address in its one spelling, a name in lower case.
+pub fn with_host<T>(host: Host<'_>, then: impl FnOnce(&[u8]) -> T) -> T {
+    match host {
+        Host::Address(address) => then(written::address(address).as_bytes()),
+        Host::Name(name) => then(&in_lower_case(name)),
+    }
+}
+
+/// A name in lower case; it is copied only where it is not.
+#[must_use]
+pub fn in_lower_case(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }

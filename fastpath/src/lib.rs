@@ -11,13 +11,16 @@ pub mod grammar; // which bytes may stand where?
 pub mod image; // what does the packet path know?
 pub mod keyed; // the keyed hash
 pub mod outcome; // what can become of a datagram
+pub mod places; // what stands for this host and port?
 pub mod recent; // which destination did this call go to a moment ago?
 pub mod reply; // which replies go on, and where to?
 pub mod request; // where does a request go next?
+pub mod rules; // which set and which algorithm, by the rules?
 pub mod scan; // which lines does a datagram have?
 pub mod select; // which destination takes a new request?
 pub mod token; // whom does a dialog connect?
 pub mod value; // Via, URI, name-addr: what does one value say?
+pub mod written; // how is an address or a number written?
 
 #[cfg(feature = "python")]
 mod python; // the one door to the interpreter
