@@ -5,16 +5,22 @@
 //! values out.
 
 pub mod branch; // is this reply, this ACK, this Via ours?
+pub mod choice; // which destination takes a request that is dispatched?
 pub mod decide; // what becomes of a datagram?
 pub mod edit; // which bytes leave?
+pub mod elapsed; // how long did a reply take?
 pub mod grammar; // which bytes may stand where?
 pub mod image; // what does the packet path know?
 pub mod keyed; // the keyed hash
+pub mod nat; // is the sender reached by its flow only?
+pub mod nexthop; // where does a request go next?
 pub mod outcome; // what can become of a datagram
+pub mod passing; // what leaves when a request is passed on?
 pub mod places; // what stands for this host and port?
 pub mod recent; // which destination did this call go to a moment ago?
 pub mod reply; // which replies go on, and where to?
-pub mod request; // where does a request go next?
+pub mod request; // what must be known of a request?
+pub mod routeset; // what is left of the Route?
 pub mod rules; // which set and which algorithm, by the rules?
 pub mod scan; // which lines does a datagram have?
 pub mod select; // which destination takes a new request?
