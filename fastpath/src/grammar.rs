@@ -55,11 +55,20 @@ const fn classes() -> [u16; 256] {
             (TOKEN, word || is_one_of(byte, b"-.!%*_+`'~")),
             (USER, word || is_one_of(byte, b"-_.!~*'()&=+$,;?/#")),
             (HOST, word || is_one_of(byte, b"_.-")),
-            (URI_PARAM, visible && byte < 128 && !is_one_of(byte, b";?@\"<>%")),
-            (URI_PARAM_NAME, visible && byte < 128 && !is_one_of(byte, b";?@\"<>%=")),
+            (
+                URI_PARAM,
+                visible && byte < 128 && !is_one_of(byte, b";?@\"<>%"),
+            ),
+            (
+                URI_PARAM_NAME,
+                visible && byte < 128 && !is_one_of(byte, b";?@\"<>%="),
+            ),
             (VALUE, visible && !is_one_of(byte, b";,\"<>")),
             (CALL_ID, visible),
-            (DISPLAY, (!control || byte == b'\t') && !is_one_of(byte, b"\",;:<>\\")),
+            (
+                DISPLAY,
+                (!control || byte == b'\t') && !is_one_of(byte, b"\",;:<>\\"),
+            ),
             (BRACKETED, visible && !is_one_of(byte, b"<>\"")),
             (BARE, visible && !is_one_of(byte, b"<>\",;?")),
             (SCHEME, word || is_one_of(byte, b"+.-")),
@@ -88,7 +97,9 @@ pub fn is(byte: u8, class: Class) -> bool {
 #[must_use]
 #[inline]
 pub fn span(text: &[u8], class: Class) -> usize {
-    text.iter().position(|&byte| !is(byte, class)).unwrap_or(text.len())
+    text.iter()
+        .position(|&byte| !is(byte, class))
+        .unwrap_or(text.len())
 }
 
 /// Whether a text is not empty and all its bytes belong to a class.
@@ -96,7 +107,11 @@ pub fn span(text: &[u8], class: Class) -> usize {
 #[inline]
 pub fn is_all(text: &[u8], class: Class) -> bool {
     // Without a branch for each byte: nearly every text that is asked about is as it should be.
-    !text.is_empty() && text.iter().fold(class.0, |left, &byte| left & CLASSES[byte as usize]) != 0
+    !text.is_empty()
+        && text
+            .iter()
+            .fold(class.0, |left, &byte| left & CLASSES[byte as usize])
+            != 0
 }
 
 /// A decimal number of one to `most` digits, at most eighteen.
@@ -120,7 +135,9 @@ pub fn number(text: &[u8], most: usize) -> Option<u64> {
 #[must_use]
 #[inline]
 pub fn port(text: &[u8]) -> Option<u16> {
-    number(text, 5).and_then(|value| u16::try_from(value).ok()).filter(|&value| value != 0)
+    number(text, 5)
+        .and_then(|value| u16::try_from(value).ok())
+        .filter(|&value| value != 0)
 }
 
 #[cfg(test)]
@@ -133,7 +150,10 @@ mod tests {
 
     #[test]
     fn a_token_has_the_marks_of_the_rfc() {
-        assert_eq!(of(TOKEN), b"!%'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_`abcdefghijklmnopqrstuvwxyz~");
+        assert_eq!(
+            of(TOKEN),
+            b"!%'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_`abcdefghijklmnopqrstuvwxyz~"
+        );
     }
 
     #[test]
@@ -156,7 +176,9 @@ mod tests {
     #[test]
     fn no_class_has_a_control_character_but_the_tab_of_a_display_name() {
         for code in (0..32).chain([127]) {
-            for class in [TOKEN, USER, HOST, URI_PARAM, VALUE, CALL_ID, BRACKETED, BARE, SCHEME, DOTTED] {
+            for class in [
+                TOKEN, USER, HOST, URI_PARAM, VALUE, CALL_ID, BRACKETED, BARE, SCHEME, DOTTED,
+            ] {
                 assert!(!is(code, class));
             }
             assert_eq!(is(code, DISPLAY), code == b'\t');
@@ -166,7 +188,9 @@ mod tests {
     #[test]
     fn blanks_stand_in_display_names_only() {
         assert!(is(b' ', DISPLAY));
-        for class in [TOKEN, USER, HOST, URI_PARAM, VALUE, CALL_ID, BRACKETED, BARE, SCHEME, DOTTED] {
+        for class in [
+            TOKEN, USER, HOST, URI_PARAM, VALUE, CALL_ID, BRACKETED, BARE, SCHEME, DOTTED,
+        ] {
             assert!(!is(b' ', class));
         }
     }
@@ -191,7 +215,10 @@ mod tests {
         for text in [b"".as_slice(), b"-1", b"+1", b"1 ", b"1_0", b"12345"] {
             assert_eq!(number(text, 4), None);
         }
-        assert_eq!(number(b"999999999999999999", 30), Some(999_999_999_999_999_999));
+        assert_eq!(
+            number(b"999999999999999999", 30),
+            Some(999_999_999_999_999_999)
+        );
         assert_eq!(number(b"1000000000000000000", 30), None);
     }
 

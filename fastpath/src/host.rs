@@ -26,7 +26,10 @@ const MAX_REFERENCE_BYTES: usize = 47;
 pub fn split_host(text: &[u8]) -> Option<(Host<'_>, usize)> {
     let first = *text.first()?;
     if first == b'[' {
-        let end = text.iter().take(MAX_REFERENCE_BYTES).position(|&byte| byte == b']')?;
+        let end = text
+            .iter()
+            .take(MAX_REFERENCE_BYTES)
+            .position(|&byte| byte == b']')?;
         return Some((Host::Address(IpAddr::V6(ipv6(&text[1..end])?)), end + 1));
     }
     let length = grammar::span(text, HOST);
@@ -45,7 +48,9 @@ pub fn split_host(text: &[u8]) -> Option<(Host<'_>, usize)> {
 /// A host, IPv6 in brackets (`sip.uri.parse_host` and `numeric`).
 #[must_use]
 pub fn parse_host(text: &[u8]) -> Option<Host<'_>> {
-    split_host(text).filter(|&(_, length)| length == text.len()).map(|(host, _)| host)
+    split_host(text)
+        .filter(|&(_, length)| length == text.len())
+        .map(|(host, _)| host)
 }
 
 /// Four octets in dots without leading zeros.
@@ -160,17 +165,53 @@ mod tests {
             ("a-b", "a-b"),
         ] {
             assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
-            assert_eq!(parse_host(text.as_bytes()), Some(Host::Name(text.as_bytes())));
+            assert_eq!(
+                parse_host(text.as_bytes()),
+                Some(Host::Name(text.as_bytes()))
+            );
         }
     }
 
     #[test]
     fn what_is_no_host_or_hardly_one_is_not_read() {
         for text in [
-            "", "[]", "[", "]", "[1", "[1]", "[::1", "::1", "[:::]", "[1::2::3]", "[g::]", "[fe80::1%1]", "[12345::]", "[::1.2.3]",
-            "[::1.2.3.04]", "[1.2.3.4::]", "[1:2:3:4:5:6:7:8:9]", "[1:2:3:4:5:6:7]", "[::1:2:3:4:5:6:7:8]", "[1:2:3:4:5:6:7:1.2.3.4]",
-            "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.00", "1..2.3", "1.2.3.", ".1.2.3.4", "5060", "1.2.3.4.", "-a", ".a",
-            "a b", "a:b", "a,b", "1.2.3.4a b", "1.2.3.1000",
+            "",
+            "[]",
+            "[",
+            "]",
+            "[1",
+            "[1]",
+            "[::1",
+            "::1",
+            "[:::]",
+            "[1::2::3]",
+            "[g::]",
+            "[fe80::1%1]",
+            "[12345::]",
+            "[::1.2.3]",
+            "[::1.2.3.04]",
+            "[1.2.3.4::]",
+            "[1:2:3:4:5:6:7:8:9]",
+            "[1:2:3:4:5:6:7]",
+            "[::1:2:3:4:5:6:7:8]",
+            "[1:2:3:4:5:6:7:1.2.3.4]",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.256",
+            "01.2.3.4",
+            "1.2.3.00",
+            "1..2.3",
+            "1.2.3.",
+            ".1.2.3.4",
+            "5060",
+            "1.2.3.4.",
+            "-a",
+            ".a",
+            "a b",
+            "a:b",
+            "a,b",
+            "1.2.3.4a b",
+            "1.2.3.1000",
         ] {
             assert_eq!(canonical(text), None, "{text}");
         }
@@ -180,7 +221,10 @@ mod tests {
     fn a_host_ends_where_its_bytes_end() {
         assert_eq!(split_host(b"pbx:5060").map(|(_, length)| length), Some(3));
         assert_eq!(split_host(b"[::1]:5060").map(|(_, length)| length), Some(5));
-        assert_eq!(split_host(b"192.0.2.1;lr").map(|(_, length)| length), Some(9));
+        assert_eq!(
+            split_host(b"192.0.2.1;lr").map(|(_, length)| length),
+            Some(9)
+        );
     }
 
     #[test]
@@ -191,7 +235,13 @@ mod tests {
             assert_eq!(ipv4(address.to_string().as_bytes()), Some(address));
         }
         for zeros in 0..=255_u16 {
-            let groups: [u16; 8] = std::array::from_fn(|place| if zeros >> place & 1 == 1 { 0 } else { 0xa0 << place });
+            let groups: [u16; 8] = std::array::from_fn(|place| {
+                if zeros >> place & 1 == 1 {
+                    0
+                } else {
+                    0xa0 << place
+                }
+            });
             let address = Ipv6Addr::from(groups);
             assert_eq!(written(Host::Address(address.into())), address.to_string());
         }

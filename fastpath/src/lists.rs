@@ -25,6 +25,7 @@ pub fn trim(raw: &[u8]) -> &[u8] {
 }
 
 /// Where the quoted string at the beginning of a text ends: behind its closing quote (`sip.lists.QUOTED`).
+#[must_use]
 #[inline]
 pub fn quoted_end(text: &[u8]) -> Option<usize> {
     let mut at = 1;
@@ -82,7 +83,10 @@ pub fn members(raw: &[u8]) -> Option<Members<'_>> {
     let mut end = first;
     for _ in 0..MAX_MEMBERS {
         let Some(rest) = raw.get(end + 1..) else {
-            return Some(Members { rest: Some(raw), end: first });
+            return Some(Members {
+                rest: Some(raw),
+                end: first,
+            });
         };
         end += 1 + member_end(rest)?;
     }
@@ -117,7 +121,11 @@ impl Params {
         while let [b';', behind @ ..] = rest {
             let length = grammar::span(behind, self.name);
             let (name, behind) = behind.split_at(length);
-            if name.is_empty() || seen[..count].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            if name.is_empty()
+                || seen[..count]
+                    .iter()
+                    .any(|own| own.eq_ignore_ascii_case(name))
+            {
                 return None;
             }
             *seen.get_mut(count)? = name;
@@ -150,12 +158,22 @@ mod tests {
     use crate::grammar::{TOKEN, VALUE};
 
     fn split(raw: &str) -> Option<Vec<&str>> {
-        members(raw.as_bytes()).map(|found| found.map(|member| str::from_utf8(member).unwrap()).collect())
+        members(raw.as_bytes()).map(|found| {
+            found
+                .map(|member| str::from_utf8(member).unwrap())
+                .collect()
+        })
     }
 
     #[test]
     fn blanks_round_a_value_do_not_count() {
-        for (raw, text) in [(" \t a b \t", "a b"), ("", ""), (" ", ""), ("\t", ""), ("a", "a")] {
+        for (raw, text) in [
+            (" \t a b \t", "a b"),
+            ("", ""),
+            (" ", ""),
+            ("\t", ""),
+            ("a", "a"),
+        ] {
             assert_eq!(trim(raw.as_bytes()), text.as_bytes());
         }
     }
@@ -181,21 +199,40 @@ mod tests {
 
     #[test]
     fn what_stays_open_is_no_list() {
-        for raw in ["\"a", "<a", "a,\"b", "a,<b", "\"a\\", "\"a\\\"", "a,\"b\"c\""] {
+        for raw in [
+            "\"a",
+            "<a",
+            "a,\"b",
+            "a,<b",
+            "\"a\\",
+            "\"a\\\"",
+            "a,\"b\"c\"",
+        ] {
             assert_eq!(split(raw), None, "{raw}");
         }
     }
 
     #[test]
     fn a_list_has_an_end() {
-        assert_eq!(split(&"a,".repeat(MAX_MEMBERS - 1)).unwrap().len(), MAX_MEMBERS);
+        assert_eq!(
+            split(&"a,".repeat(MAX_MEMBERS - 1)).unwrap().len(),
+            MAX_MEMBERS
+        );
         assert_eq!(split(&"a,".repeat(MAX_MEMBERS)), None);
     }
 
     fn read(text: &str, quotes: bool) -> Option<Vec<(&str, Option<&str>)>> {
         let mut found = Vec::new();
-        Params { name: TOKEN, value: VALUE, quotes }.each(text.as_bytes(), |name, value| {
-            found.push((str::from_utf8(name).unwrap(), value.map(|value| str::from_utf8(value).unwrap())));
+        Params {
+            name: TOKEN,
+            value: VALUE,
+            quotes,
+        }
+        .each(text.as_bytes(), |name, value| {
+            found.push((
+                str::from_utf8(name).unwrap(),
+                value.map(|value| str::from_utf8(value).unwrap()),
+            ));
             Some(())
         })?;
         Some(found)
@@ -204,17 +241,40 @@ mod tests {
     #[test]
     fn parameters_in_their_order() {
         assert_eq!(read("", true), Some(vec![]));
-        assert_eq!(read(";a;b=;c=d=e", true), Some(vec![("a", None), ("b", Some("")), ("c", Some("d=e"))]));
-        assert_eq!(read(";a=\";b\\\"\";c", true), Some(vec![("a", Some("\";b\\\"\"")), ("c", None)]));
+        assert_eq!(
+            read(";a;b=;c=d=e", true),
+            Some(vec![("a", None), ("b", Some("")), ("c", Some("d=e"))])
+        );
+        assert_eq!(
+            read(";a=\";b\\\"\";c", true),
+            Some(vec![("a", Some("\";b\\\"\"")), ("c", None)])
+        );
     }
 
     #[test]
     fn what_are_no_parameters() {
-        for text in ["a", ";", ";a;", ";=a", ";a;a", ";a=1;A=2", "; a", ";a =b", ";a= b", ";a,b", ";a=\"b", ";a=\"b\"c"] {
+        for text in [
+            "a",
+            ";",
+            ";a;",
+            ";=a",
+            ";a;a",
+            ";a=1;A=2",
+            "; a",
+            ";a =b",
+            ";a= b",
+            ";a,b",
+            ";a=\"b",
+            ";a=\"b\"c",
+        ] {
             assert_eq!(read(text, true), None, "{text}");
         }
         assert_eq!(read(";a=\"b\"", false), None);
-        let params = Params { name: TOKEN, value: VALUE, quotes: true };
+        let params = Params {
+            name: TOKEN,
+            value: VALUE,
+            quotes: true,
+        };
         assert_eq!(params.each(b";a", |_, _| None), None);
     }
 }

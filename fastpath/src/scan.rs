@@ -167,8 +167,17 @@ pub fn scan<'m, 's>(data: &'m [u8], lines: &'s mut Vec<Line>) -> Option<Message<
     loop {
         let line = data.get(at..)?;
         if let [b'\r', behind @ ..] = line {
-            let is_usual = behind.first() == Some(&b'\n') && !lines.is_empty() && at <= MAX_HEAD_BYTES;
-            return is_usual.then_some(Message { data, start, start_end, lines, body: at + 2, first, repeated });
+            let is_usual =
+                behind.first() == Some(&b'\n') && !lines.is_empty() && at <= MAX_HEAD_BYTES;
+            return is_usual.then_some(Message {
+                data,
+                start,
+                start_end,
+                lines,
+                body: at + 2,
+                first,
+                repeated,
+            });
         }
         let length = grammar::span(line, TOKEN);
         if line.get(length) != Some(&b':') || lines.len() == MAX_LINES {
@@ -184,7 +193,12 @@ pub fn scan<'m, 's>(data: &'m [u8], lines: &'s mut Vec<Line>) -> Option<Message<
         }
         let colon = at + length;
         let to = line_end(data, colon + 1)?;
-        lines.push(Line { name, from: at as u32, colon: colon as u32, to: to as u32 });
+        lines.push(Line {
+            name,
+            from: at as u32,
+            colon: colon as u32,
+            to: to as u32,
+        });
         at = to + 2;
     }
 }
@@ -198,14 +212,17 @@ fn line_end(data: &[u8], at: usize) -> Option<usize> {
 
 fn read_start(line: &[u8]) -> Option<Start<'_>> {
     if let Some(rest) = line.strip_prefix(b"SIP/2.0 ") {
-        let ([b'1'..=b'6', _, _], [] | [b' ', ..]) = rest.split_at_checked(3)? else { return None };
+        let ([b'1'..=b'6', _, _], [] | [b' ', ..]) = rest.split_at_checked(3)? else {
+            return None;
+        };
         let status = u16::try_from(grammar::number(&rest[..3], 3)?).ok()?;
         return Some(Start::Reply { status });
     }
     let (method, rest) = line.split_at(grammar::span(line, TOKEN));
     let rest = rest.strip_prefix(b" ")?;
     let (uri, version) = rest.split_at(memchr(b' ', rest)?);
-    (!method.is_empty() && !uri.is_empty() && version == b" SIP/2.0").then_some(Start::Request { method, uri })
+    (!method.is_empty() && !uri.is_empty() && version == b" SIP/2.0")
+        .then_some(Start::Request { method, uri })
 }
 
 /// Which field is meant, in any case (`sip.names`); `None` when nothing is.
@@ -230,7 +247,11 @@ fn name_of(written: &[u8]) -> Option<Name> {
             _ => return Some(Name::Other),
         },
     };
-    Some(if written.eq_ignore_ascii_case(long) { name } else { Name::Other })
+    Some(if written.eq_ignore_ascii_case(long) {
+        name
+    } else {
+        Name::Other
+    })
 }
 
 fn compact(byte: u8) -> Name {
@@ -256,7 +277,10 @@ pub fn find_call_id(data: &[u8]) -> Option<&[u8]> {
             return None;
         }
         let value = trim(&line[length..]).strip_prefix(b":")?;
-        let value = &value[..value.iter().position(|byte| b"\r\n".contains(byte)).unwrap_or(value.len())];
+        let value = &value[..value
+            .iter()
+            .position(|byte| b"\r\n".contains(byte))
+            .unwrap_or(value.len())];
         Some(trim(value)).filter(|text| !text.is_empty())
     })
 }

@@ -13,9 +13,17 @@ pub use crate::lists::{Members, members, trim};
 const DEFAULT_PORT: u16 = 5060;
 const DEFAULT_TLS_PORT: u16 = 5061;
 
-const OF_A_URI: Params = Params { name: URI_PARAM_NAME, value: URI_PARAM, quotes: false };
+const OF_A_URI: Params = Params {
+    name: URI_PARAM_NAME,
+    value: URI_PARAM,
+    quotes: false,
+};
 
-const OF_A_VIA: Params = Params { name: TOKEN, value: VALUE, quotes: false };
+const OF_A_VIA: Params = Params {
+    name: TOKEN,
+    value: VALUE,
+    quotes: false,
+};
 
 /// A `sip:` URI without header fields, escapes, `maddr` or repeated parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +52,11 @@ impl Uri<'_> {
     /// The port that is written, else the transport's.
     #[must_use]
     pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(if self.tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT })
+        self.port.unwrap_or(if self.tls {
+            DEFAULT_TLS_PORT
+        } else {
+            DEFAULT_PORT
+        })
     }
 }
 
@@ -86,7 +98,11 @@ impl Via<'_> {
     /// The port of the sent-by, the transport's default when none is written.
     #[must_use]
     pub fn sent_by_port(&self) -> u16 {
-        self.port.unwrap_or(if self.secure { DEFAULT_TLS_PORT } else { DEFAULT_PORT })
+        self.port.unwrap_or(if self.secure {
+            DEFAULT_TLS_PORT
+        } else {
+            DEFAULT_PORT
+        })
     }
 
     /// Where a reply with this Via on top is sent (`sip.via.reply_address`); `None` when that would take a look-up.
@@ -159,8 +175,13 @@ fn is_user(text: &[u8]) -> bool {
 /// The port behind a host, if there is one, and what follows.
 #[inline]
 fn split_port(text: &[u8]) -> Option<(Option<u16>, &[u8])> {
-    let [b':', text @ ..] = text else { return Some((None, text)) };
-    let digits = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let [b':', text @ ..] = text else {
+        return Some((None, text));
+    };
+    let digits = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at(digits);
     Some((Some(grammar::port(digits)?), rest))
 }
@@ -220,10 +241,16 @@ fn read_via_params<'m>(via: &mut Via<'m>, params: &'m [u8]) -> Option<()> {
                 _ => {}
             },
             5 if name.eq_ignore_ascii_case(b"rport") => {
-                via.rport = if value.is_empty() { Rport::Asked } else { Rport::Port(grammar::port(value)?) };
+                via.rport = if value.is_empty() {
+                    Rport::Asked
+                } else {
+                    Rport::Port(grammar::port(value)?)
+                };
             }
             6 if name.eq_ignore_ascii_case(b"branch") => via.branch = value,
-            8 if name.eq_ignore_ascii_case(b"received") => via.received = Some(read_received(value)?),
+            8 if name.eq_ignore_ascii_case(b"received") => {
+                via.received = Some(read_received(value)?);
+            }
             _ => {}
         }
         Some(())
@@ -235,7 +262,10 @@ fn read_received(value: &[u8]) -> Option<IpAddr> {
     if let Some(address) = ipv4(value) {
         return Some(IpAddr::V4(address));
     }
-    let bare = value.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(value);
+    let bare = value
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .unwrap_or(value);
     ipv6(bare).map(IpAddr::V6)
 }
 
@@ -276,7 +306,10 @@ pub fn max_forwards(raw: &[u8]) -> Option<u8> {
 #[must_use]
 pub fn retry_after(raw: &[u8]) -> Option<u32> {
     let text = trim(raw);
-    let digits = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at(digits);
     let seconds = u32::try_from(grammar::number(digits, 10)?).ok()?;
     matches!(trim(rest), [] | [b';' | b'(', ..]).then_some(seconds)

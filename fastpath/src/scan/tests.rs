@@ -42,11 +42,26 @@ fn the_lines_are_the_datagram() {
 fn fields_are_found_by_name() {
     let mut lines = Vec::new();
     let message = scan(INVITE, &mut lines).unwrap();
-    assert_eq!(message.start, Start::Request { method: b"INVITE", uri: b"sip:100@vip.example" });
-    assert_eq!(message.raw(Name::CallId), Some(b" a84b4c76e66710".as_slice()));
-    assert_eq!(message.value(Name::CallId), Some(b"a84b4c76e66710".as_slice()));
+    assert_eq!(
+        message.start,
+        Start::Request {
+            method: b"INVITE",
+            uri: b"sip:100@vip.example"
+        }
+    );
+    assert_eq!(
+        message.raw(Name::CallId),
+        Some(b" a84b4c76e66710".as_slice())
+    );
+    assert_eq!(
+        message.value(Name::CallId),
+        Some(b"a84b4c76e66710".as_slice())
+    );
     assert_eq!(message.place(Name::From), Some(2));
-    assert_eq!(message.line(2), b"From: \"Alice\" <sip:alice@example>;tag=1");
+    assert_eq!(
+        message.line(2),
+        b"From: \"Alice\" <sip:alice@example>;tag=1"
+    );
     assert_eq!(message.raw(Name::Route), None);
     assert_eq!(message.values(Name::Route).count(), 0);
     assert_eq!(message.raw(Name::Other), None);
@@ -55,7 +70,10 @@ fn fields_are_found_by_name() {
 
 #[test]
 fn what_stands_twice_is_repeated() {
-    let data = with("Max-Forwards", "v:SIP/2.0/UDP 192.0.2.6\r\nVIA : x\r\nMax-Forwards");
+    let data = with(
+        "Max-Forwards",
+        "v:SIP/2.0/UDP 192.0.2.6\r\nVIA : x\r\nMax-Forwards",
+    );
     assert!(!is_usual(&data)); // a blank before the colon is for Python
     let data = with("Max-Forwards", "v:SIP/2.0/UDP 192.0.2.6\r\nMax-Forwards");
     let mut lines = Vec::new();
@@ -69,22 +87,55 @@ fn what_stands_twice_is_repeated() {
 
 #[test]
 fn a_reply_has_a_status() {
-    for (start, status) in [("SIP/2.0 200 OK", 200), ("SIP/2.0 100 ", 100), ("SIP/2.0 699", 699), ("SIP/2.0 180 \u{fc} \t", 180)] {
+    for (start, status) in [
+        ("SIP/2.0 200 OK", 200),
+        ("SIP/2.0 100 ", 100),
+        ("SIP/2.0 699", 699),
+        ("SIP/2.0 180 \u{fc} \t", 180),
+    ] {
         let data = with("INVITE sip:100@vip.example SIP/2.0", start);
         let mut lines = Vec::new();
-        assert_eq!(scan(&data, &mut lines).unwrap().start, Start::Reply { status });
+        assert_eq!(
+            scan(&data, &mut lines).unwrap().start,
+            Start::Reply { status }
+        );
     }
 }
 
 #[test]
 fn other_start_lines_are_unusual() {
     for start in [
-        "", " ", "INVITE", "INVITE sip:a", "INVITE sip:a ", "INVITE  SIP/2.0", "INVITE sip:a SIP/2.0 ", "INVITE sip:a  SIP/2.0",
-        "INVITE sip:a b SIP/2.0", "INVITE sip:a SIP/3.0", "INVITE sip:a sip/2.0", " INVITE sip:a SIP/2.0", "INV(TE sip:a SIP/2.0",
-        "SIP/2.0 20 OK", "SIP/2.0 2000", "SIP/2.0 700 x", "SIP/2.0 099 x", "SIP/2.0 2x0 x", "SIP/2.0 200\tOK", "SIP/2.0  200 OK",
-        "sip/2.0 200 OK", "SIP/2.0", "SIP/3.0 200 OK", "\r\nINVITE sip:a SIP/2.0", "INVITE sip:a SIP/2.0\n", "INVITE\tsip:a SIP/2.0",
+        "",
+        " ",
+        "INVITE",
+        "INVITE sip:a",
+        "INVITE sip:a ",
+        "INVITE  SIP/2.0",
+        "INVITE sip:a SIP/2.0 ",
+        "INVITE sip:a  SIP/2.0",
+        "INVITE sip:a b SIP/2.0",
+        "INVITE sip:a SIP/3.0",
+        "INVITE sip:a sip/2.0",
+        " INVITE sip:a SIP/2.0",
+        "INV(TE sip:a SIP/2.0",
+        "SIP/2.0 20 OK",
+        "SIP/2.0 2000",
+        "SIP/2.0 700 x",
+        "SIP/2.0 099 x",
+        "SIP/2.0 2x0 x",
+        "SIP/2.0 200\tOK",
+        "SIP/2.0  200 OK",
+        "sip/2.0 200 OK",
+        "SIP/2.0",
+        "SIP/3.0 200 OK",
+        "\r\nINVITE sip:a SIP/2.0",
+        "INVITE sip:a SIP/2.0\n",
+        "INVITE\tsip:a SIP/2.0",
     ] {
-        assert!(!is_usual(&with("INVITE sip:100@vip.example SIP/2.0", start)), "{start}");
+        assert!(
+            !is_usual(&with("INVITE sip:100@vip.example SIP/2.0", start)),
+            "{start}"
+        );
     }
 }
 
@@ -123,10 +174,20 @@ fn the_body_is_whatever_it_is() {
 
 #[test]
 fn the_limits_hold() {
-    let fields = |count: usize| with("User-Agent", &format!("{}User-Agent", "X: y\r\n".repeat(count)));
+    let fields = |count: usize| {
+        with(
+            "User-Agent",
+            &format!("{}User-Agent", "X: y\r\n".repeat(count)),
+        )
+    };
     assert!(is_usual(&fields(MAX_LINES - 8)));
     assert!(!is_usual(&fields(MAX_LINES - 7)));
-    let head = |length: usize| with("User-Agent", &format!("X: {}\r\nUser-Agent", "y".repeat(length)));
+    let head = |length: usize| {
+        with(
+            "User-Agent",
+            &format!("X: {}\r\nUser-Agent", "y".repeat(length)),
+        )
+    };
     assert!(is_usual(&head(MAX_HEAD_BYTES - INVITE.len() - 5)));
     assert!(!is_usual(&head(MAX_HEAD_BYTES)));
     let body = |length: usize| with("v=0\n", &"b".repeat(length + b"v=0\n".len() - INVITE.len()));
@@ -182,10 +243,24 @@ fn a_name_is_the_same_in_any_case_and_in_its_compact_form() {
 fn a_call_id_is_found_in_what_is_not_usual() {
     let found = |data: &[u8]| find_call_id(data).map(<[u8]>::to_vec);
     assert_eq!(found(INVITE).unwrap(), b"a84b4c76e66710");
-    assert_eq!(found(&with("Call-ID: ", "i\t:\t")).unwrap(), b"a84b4c76e66710");
-    assert_eq!(found(&with("\r\nCall-ID", "\nCALL-id")).unwrap(), b"a84b4c76e66710");
+    assert_eq!(
+        found(&with("Call-ID: ", "i\t:\t")).unwrap(),
+        b"a84b4c76e66710"
+    );
+    assert_eq!(
+        found(&with("\r\nCall-ID", "\nCALL-id")).unwrap(),
+        b"a84b4c76e66710"
+    );
     assert_eq!(found(b"x\ni: a"), Some(b"a".to_vec()));
-    for data in [b"".as_slice(), b"i: a", b"x\ni:", b"x\ni a", b"x\ni: \r\n", b"x\n: a", b"x\nii: a"] {
+    for data in [
+        b"".as_slice(),
+        b"i: a",
+        b"x\ni:",
+        b"x\ni a",
+        b"x\ni: \r\n",
+        b"x\n: a",
+        b"x\nii: a",
+    ] {
         assert_eq!(found(data), None);
     }
 }
