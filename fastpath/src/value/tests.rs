@@ -131,11 +131,9 @@ fn what_is_no_uri_or_an_unusual_one_is_not_read() {
     ] {
         assert_eq!(uri(text), None, "{text}");
     }
-    let many = (0..17)
-        .map(|number| format!(";p{number}"))
-        .collect::<String>();
-    assert_eq!(uri(&format!("sip:b{many}")), None);
-    assert!(uri(&format!("sip:b{}", &many[..many.len() - 4])).is_some());
+    let many: Vec<_> = (0..17).map(|number| format!(";p{number}")).collect();
+    assert_eq!(uri(&format!("sip:b{}", many.concat())), None);
+    assert!(uri(&format!("sip:b{}", many[..16].concat())).is_some());
 }
 
 #[test]
