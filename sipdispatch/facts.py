@@ -114,6 +114,8 @@ class ProxyFacts:
     received_bytes: int
     forwarded: int
     lookups: int
+    packet_path_why: str = ""
+    """Why it is not the compiled one."""
     answered: Mapping[str, int] = NOTHING
     refused: Mapping[str, int] = NOTHING
     dropped: Mapping[str, int] = NOTHING

@@ -92,6 +92,7 @@ def status_json(facts: ProxyFacts) -> dict[str, Any]:
     return {
         "version": facts.version,
         "packet_path": facts.packet_path,
+        "packet_path_why": facts.packet_path_why,
         "pid": facts.pid,
         "started": facts.started,
         "now": facts.now,

@@ -18,6 +18,7 @@ import trio
 
 from dispatcher.counters import Counters
 from dispatcher.destination import Destination, Entry
+from dispatcher.fastpath import PacketPath, packet_path
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
 from dispatcher.listener import Listener
@@ -48,7 +49,7 @@ from sipdispatch.running import Identity, Running
 from sipdispatch.statefile import StateFile
 from sipdispatch.steering import Steering
 from sipdispatch.upkeep import AtRest, Upkeep
-from sipdispatch.version import packet_path, version_number
+from sipdispatch.version import version_number
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread that reads a list may hold the interpreter while datagrams wait (CPython's default is 5 ms)."""
@@ -115,7 +116,7 @@ async def serve(
             await _serve_http(config.sections, running, nursery)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             nursery.start_soon(servicemanager.keep_alive)
-            _say_started(listeners, len(service.snapshot.destinations), secrets[0])
+            _say_started(listeners, len(service.snapshot.destinations), secrets[0], running.identity.packet_path)
             task_status.started(service)
             await service.serve()
             running.end()
@@ -175,6 +176,7 @@ def _identity_of(config: Config, listeners: Sequence[OpenListener], secret_in_us
         list_path=str(config.proxy.list_path),
         secret_fingerprint=secret.fingerprint(secret_in_use),
         probing=config.sections.health.enabled,
+        packet_path=packet_path(),
     )
 
 
@@ -362,14 +364,15 @@ def expanded(wanted: Sequence[Listener]) -> list[Listener]:
     return listeners
 
 
-def _say_started(listeners: Sequence[OpenListener], destinations: int, first_secret: bytes) -> None:
+def _say_started(listeners: Sequence[OpenListener], destinations: int, first_secret: bytes, path: PacketPath) -> None:
     for opened in listeners:
         if opened.shortfall is not None:
             log.warning(opened.shortfall)
     log.info(
         "ready",
         version=version_number(),
-        packet_path=packet_path(),
+        packet_path=str(path),
+        **({"packet_path_why": path.why_not} if path.why_not else {}),
         listen=[str(opened.listener) for opened in listeners],
         receive_buffer_bytes=[opened.receive_buffer_bytes for opened in listeners],
         destinations=destinations,

@@ -14,6 +14,7 @@ import trio
 from dispatcher.algorithm import Ranking
 from dispatcher.counters import Counters
 from dispatcher.destination import NO_PING, Destination
+from dispatcher.fastpath import PacketPath
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.selection import Pool
 from dispatcher.service import Service
@@ -41,7 +42,7 @@ from sipdispatch.operations import OperationError
 from sipdispatch.rates import Rates
 from sipdispatch.servicemanager import tell
 from sipdispatch.upkeep import Upkeep
-from sipdispatch.version import packet_path, version_number
+from sipdispatch.version import version_number
 
 LOOK_S = 1.0
 """How often the counters are looked at for their rates."""
@@ -60,9 +61,18 @@ class Identity:
     secret_fingerprint: str
     started: float
     probing: bool
+    packet_path: PacketPath
 
     @classmethod
-    def of(cls, opened: Sequence[OpenListener], *, list_path: str, secret_fingerprint: str, probing: bool) -> Identity:
+    def of(
+        cls,
+        opened: Sequence[OpenListener],
+        *,
+        list_path: str,
+        secret_fingerprint: str,
+        probing: bool,
+        packet_path: PacketPath,
+    ) -> Identity:
         """With the listeners as they are open, and started now."""
         listeners = tuple(
             ListenerFacts(
@@ -78,6 +88,7 @@ class Identity:
             secret_fingerprint=secret_fingerprint,
             started=time.time(),
             probing=probing,
+            packet_path=packet_path,
         )
 
 
@@ -210,7 +221,8 @@ class Running:
         counters, identity = self._counters, self.identity
         return ProxyFacts(
             version=version_number(),
-            packet_path=packet_path(),
+            packet_path=str(identity.packet_path),
+            packet_path_why=identity.packet_path.why_not,
             pid=os.getpid(),
             started=identity.started,
             now=time.time(),

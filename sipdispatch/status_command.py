@@ -8,6 +8,7 @@ from typing import Any, Final, Unpack
 
 import click
 
+from dispatcher.fastpath import SLOWER
 from sipdispatch.control_options import FORMAT_VERSION, ControlOptions, connect, control_options
 from sipdispatch.output import say
 from sipdispatch.printable import printable
@@ -42,6 +43,8 @@ def _facts(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     now = status["now"]
     yield "serving", "yes" if status["serving"] else "no: no destination takes new work"
     yield "version", f"sipdispatch {status['version']} ({status['packet_path']})"
+    if status["packet_path_why"]:
+        yield "", f"{status['packet_path_why']}; pure Python {SLOWER}"
     yield "process", f"{status['pid']}, for {span(status['uptime'])}"
     for place, one in enumerate(status["listeners"]):
         known = "" if one["address"].endswith(one["advertised"]) else f", known as {one['advertised']}"

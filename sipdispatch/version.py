@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from importlib.metadata import PackageNotFoundError, version
+
+from dispatcher.fastpath import packet_path
 
 
 def version_number() -> str:
@@ -15,11 +16,8 @@ def version_number() -> str:
         return "unknown"
 
 
-def packet_path() -> str:
-    """Whether the compiled path is there, in words."""
-    return "pure Python" if importlib.util.find_spec("dispatcher._fastpath") is None else "fast path"
-
-
 def version_line() -> str:
     """What `sipdispatch --version` prints."""
-    return f"sipdispatch {version_number()} ({packet_path()}, Python {platform.python_version()})"
+    path = packet_path()
+    about = f"{path}: {path.why_not};" if path.why_not else f"{path},"
+    return f"sipdispatch {version_number()} ({about} Python {platform.python_version()})"

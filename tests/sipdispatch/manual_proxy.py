@@ -100,6 +100,7 @@ def facts() -> ProxyFacts:
     return attrs.evolve(
         told,
         version="0.1.0",
+        packet_path="fast path",
         now=NOW,
         started=NOW - 3 * 86400,
         received=412_883,

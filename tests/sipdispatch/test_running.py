@@ -10,6 +10,7 @@ import httpx
 import pytest
 import trio
 
+from dispatcher.fastpath import PacketPath
 from dispatcher.listener import Listener
 from dispatcher.selection import sketch
 from dispatcher.service import Service
@@ -141,7 +142,9 @@ def test_a_rate_is_the_mean_of_the_last_seconds() -> None:
 
 
 def test_the_history_of_a_set_is_what_is_remembered_of_all() -> None:
-    running = Running(Identity(listeners=(), list_path="", secret_fingerprint="", started=0.0, probing=True))
+    path = PacketPath(compiled=True, why_not="")
+    identity = Identity(listeners=(), list_path="", secret_fingerprint="", started=0.0, probing=True, packet_path=path)
+    running = Running(identity)
     for set_id in (1, 2, 1, None):
         running.chronicle.record("verdict", "up", "down", "", 0.0, about=About(set_id=set_id, number=set_id or 0))
     assert [each.sequence for each in running.history(1)] == [1, 3]

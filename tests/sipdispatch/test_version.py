@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+from dispatcher.fastpath import PacketPath
 from sipdispatch import version
 
 
@@ -19,12 +19,16 @@ def test_a_tree_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert version.version_number() == "unknown"
 
 
-def test_the_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (PacketPath(compiled=True, why_not=""), "fast path,"),
+        (PacketPath(compiled=False, why_not="the fast path is not built"), "pure Python: the fast path is not built;"),
+    ],
+)
+def test_the_version_is_that_of_the_package_and_names_the_path(
+    monkeypatch: pytest.MonkeyPatch, path: PacketPath, said: str
+) -> None:
     monkeypatch.setattr(version, "version", {"sipdispatch": "1.2.3"}.__getitem__)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert version.version_line() == f"sipdispatch 1.2.3 (pure Python, Python {platform.python_version()})"
-
-
-def test_the_compiled_path_is_named_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
-    assert version.packet_path() == "fast path"
+    monkeypatch.setattr(version, "packet_path", lambda: path)
+    assert version.version_line() == f"sipdispatch 1.2.3 ({said} Python {platform.python_version()})"

@@ -1,0 +1,143 @@
+"""How much of the compiled packet path is run by the tests that hold it to Python's decisions?
+
+Those tests, or what the arguments select (pytest's), run in a copy of the tree whose module counts what it executes.
+Needs LLVM's tools of the version that rustc is built on; as root on Debian they are installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+ROOT = Path(__file__).resolve().parent.parent
+CRATE = ROOT / "fastpath"
+WORK = CRATE / "target" / "counted"
+LEAST_PERCENT = 90.0
+TESTS = ("tests/dispatcher",)
+CHOSEN = ("-k", "fastpath or compiled")
+"""The tests of the compiled path by name, of a test or of its file."""
+
+
+class CoverageError(Exception):
+    """It cannot be measured; the message says what to do."""
+
+
+@attrs.frozen(order=True)
+class Count:
+    """What was run of one source file."""
+
+    file: str
+    covered: int
+    lines: int
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.covered / self.lines if self.lines else 100.0
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
+    """Run a command to its end; returns what it printed, and raises CoverageError when it fails."""
+    line = [str(part) for part in command]
+    done = subprocess.run(
+        line, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise CoverageError(f"{' '.join(line[:3])} ended with {done.returncode}\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+def tool(name: str) -> str:
+    """LLVM's program of this name, of rustc's own version."""
+    found = re.search(r"LLVM version: (\d+)", run("rustc", "-vV"))
+    major = found[1] if found else ""
+    beside = Path(run("rustc", "--print", "sysroot").strip()).glob(f"lib/rustlib/*/bin/{name}")
+    for path in (*map(str, beside), shutil.which(f"{name}-{major}")):
+        if path:
+            return path
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", f"llvm-{major}"]
+        for command in (["apt-get", "-qq", "update"], install):
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        if path := shutil.which(f"{name}-{major}"):
+            return path
+    raise CoverageError(f"there is no {name} of LLVM {major}: apt-get install llvm-{major}")
+
+
+def build() -> Path:
+    """The module with counters, without optimisation; its path."""
+    python = {"PYO3_PYTHON": sys.executable, "RUSTFLAGS": "-C instrument-coverage"}
+    options = ["--quiet", "--locked", "--lib", "--features", "python", "--target-dir", str(WORK)]
+    run("cargo", "build", *options, cwd=CRATE, **python)
+    return WORK / "debug" / "lib_fastpath.so"
+
+
+def copy_tree(module: Path) -> Path:
+    """A copy of what git knows or would add, with this module in it; its path."""
+    copy = WORK / "tree"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
+        source = ROOT / name
+        if name and source.is_file() and not source.is_symlink():
+            target = copy / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    for name in (".venv", ".peers"):
+        if (ROOT / name).exists():
+            (copy / name).symlink_to(ROOT / name)
+    shutil.copy2(module, copy / "dispatcher" / "_fastpath.abi3.so")
+    return copy
+
+
+def counts(report: dict[str, Any]) -> Iterator[Count]:
+    """From what `llvm-cov export` prints."""
+    for file in report["data"][0]["files"]:
+        path, lines = Path(file["filename"]), file["summary"]["lines"]
+        if path.is_relative_to(CRATE / "src"):
+            yield Count(str(path.relative_to(CRATE / "src")), lines["covered"], lines["count"])
+
+
+def table(rows: Sequence[Count]) -> str:
+    """A line a file and the whole."""
+    whole = Count("whole", sum(row.covered for row in rows), sum(row.lines for row in rows))
+    return "\n".join(f"{row.file:<24}{row.lines:>7}{row.percent:>8.1f} %" for row in (*sorted(rows), whole))
+
+
+def measure(arguments: Sequence[str]) -> list[Count]:
+    """Build, run the tests, and read the counters."""
+    profdata, cov = tool("llvm-profdata"), tool("llvm-cov")
+    module = build()
+    tree = copy_tree(module)
+    raw = WORK / "raw"
+    shutil.rmtree(raw, ignore_errors=True)
+    command = [sys.executable, "-m", "pytest", "-q", *(arguments or (*TESTS, *CHOSEN))]
+    environment = {**os.environ, "LLVM_PROFILE_FILE": str(raw / "%p.profraw"), "PYTHONPATH": str(tree)}
+    if subprocess.run(command, cwd=tree, env=environment, check=False).returncode:
+        raise CoverageError("tests have failed, see above")
+    profile = WORK / "profile"
+    run(profdata, "merge", "--sparse", *raw.iterdir(), "-o", profile)
+    exported = run(cov, "export", "--summary-only", f"--instr-profile={profile}", module)
+    return list(counts(json.loads(exported)))
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        rows = measure(arguments)
+    except CoverageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    print(f"\nlines of fastpath/src that these tests run (at least {LEAST_PERCENT:g} %)\n{table(rows)}")
+    covered, lines = sum(row.covered for row in rows), sum(row.lines for row in rows)
+    return int(100.0 * covered < LEAST_PERCENT * lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
