@@ -1,0 +1,339 @@
+//! One thread of the packet path: wait for datagrams, read a batch, decide, note, send what goes on.
+//!
+//! What a message is counted as can be read no later than the message itself: a thread holds its own counters while it
+//! sends, so whoever has received a reply finds it counted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use crate::counters::{Counters, INTERNAL, label};
+use crate::decide::order;
+use crate::handover::{Handover, News};
+use crate::image::Image;
+use crate::ledger::{Known, Note, Tables, lock, note_all};
+use crate::mistake;
+use crate::outcome::Decision;
+use crate::recent::RecentChoices;
+use crate::sending::send_all;
+use crate::socket::{BATCH, Bell, Inbox, NetworkError, Outbox, Readiness, Ready, drain_errors};
+
+/// Batches dealt with after `stop`: as many short datagrams as a receive buffer of 8 MiB holds.
+const MAX_LAST_BATCHES: usize = 256;
+
+/// Seconds of the clock that Python's loop goes by.
+pub struct Clock {
+    began: Instant,
+    at: f64,
+}
+
+impl Clock {
+    /// It is `now` there.
+    #[must_use]
+    pub fn new(now: f64) -> Self {
+        Clock {
+            began: Instant::now(),
+            at: now,
+        }
+    }
+
+    /// What it is there by now.
+    #[must_use]
+    pub fn now(&self) -> f64 {
+        self.at + self.began.elapsed().as_secs_f64()
+    }
+}
+
+/// Who says what becomes of a datagram: `decide`, and in tests others.
+pub trait Decide: Send + 'static {
+    /// `out` is empty, and is what leaves when the datagram goes on.
+    fn decide<'m>(
+        &mut self,
+        image: &Image,
+        datagram: &'m [u8],
+        source: SocketAddr,
+        arrival: usize,
+        now: f64,
+        out: &mut Vec<u8>,
+    ) -> Decision<'m>;
+}
+
+/// What the threads share with each other and with Python.
+pub struct Shared {
+    /// Swapped under the threads.
+    pub known: ArcSwap<Known>,
+    /// To Python.
+    pub handover: Handover,
+    /// What was chosen a moment ago.
+    pub recent: Arc<RecentChoices>,
+    /// The other tables.
+    pub tables: Tables,
+    /// One for each thread.
+    pub counters: Vec<Mutex<Counters>>,
+    /// Rings when the threads are to end.
+    pub ending: Bell,
+    /// Whether they are to leave in the kernel what it holds.
+    pub at_once: AtomicBool,
+}
+
+/// A message that leaves.
+#[derive(Clone, Copy)]
+struct Post {
+    address: SocketAddr,
+    listener: usize,
+}
+
+/// One thread.
+pub struct Worker<D> {
+    place: usize,
+    shared: Arc<Shared>,
+    sockets: Arc<[OwnedFd]>,
+    clock: Arc<Clock>,
+    decide: D,
+    readiness: Readiness,
+    batch: Batch,
+}
+
+/// What one batch needs, used again by the next.
+struct Batch {
+    inbox: Inbox,
+    outbox: Outbox,
+    outs: Vec<Vec<u8>>,
+    posts: Vec<Post>,
+    notes: Vec<Note>,
+    drops: Vec<&'static str>,
+    errors: Vec<NetworkError>,
+}
+
+impl<D: Decide> Worker<D> {
+    /// The one whose counters are at `place`.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn new(
+        place: usize,
+        shared: Arc<Shared>,
+        sockets: Arc<[OwnedFd]>,
+        clock: Arc<Clock>,
+        decide: D,
+    ) -> io::Result<Self> {
+        let readiness = Readiness::new(&sockets, &shared.ending)?;
+        Ok(Worker {
+            place,
+            shared,
+            sockets,
+            clock,
+            decide,
+            readiness,
+            batch: Batch::new(),
+        })
+    }
+
+    /// Until the bell rings, and then until the kernel holds nothing more.
+    pub fn run(mut self) {
+        let mut ready = Vec::new();
+        loop {
+            if let Err(error) = self.readiness.wait(&mut ready) {
+                self.tell(
+                    nobody(),
+                    format!("a thread of the packet path has ended: {error}"),
+                );
+                return;
+            }
+            for each in &ready {
+                match *each {
+                    Ready::Socket(arrival, with_errors) => {
+                        self.take(arrival, with_errors);
+                    }
+                    Ready::Bell => return self.finish(),
+                }
+            }
+        }
+    }
+
+    /// Deal with what the kernel holds, but not with senders that never pause.
+    fn finish(mut self) {
+        for arrival in 0..self.sockets.len() {
+            for _ in 0..MAX_LAST_BATCHES {
+                if self.shared.at_once.load(Ordering::Relaxed) || self.take(arrival, true) == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Deal with a batch; how many datagrams it had.  A mistake outside of a decision costs all of it.
+    fn take(&mut self, arrival: usize, with_errors: bool) -> usize {
+        let Some(socket) = self.sockets.get(arrival) else {
+            return 0;
+        };
+        let count = self.batch.receive(socket, with_errors);
+        if count > 0 && catch_unwind(AssertUnwindSafe(|| self.deal(arrival, count))).is_err() {
+            let mut counters = lock(&self.shared.counters[self.place]);
+            counters.received += count as u64;
+            counters.note_dropped(INTERNAL, count as u64);
+            drop(counters);
+            self.tell(nobody(), mistake::last());
+        }
+        self.shared.handover.push_errors(&mut self.batch.errors);
+        count
+    }
+
+    fn deal(&mut self, arrival: usize, count: usize) {
+        let now = self.clock.now();
+        let shared = &*self.shared;
+        let known = shared.known.load();
+        let (received, bytes) =
+            self.batch
+                .decide(&mut self.decide, shared, &known, arrival, count, now);
+        let mut counters = lock(&shared.counters[self.place]);
+        note_all(
+            &self.batch.notes,
+            &known,
+            now,
+            &shared.tables,
+            &mut counters,
+            |number, seconds| {
+                shared.handover.push_news(News::Busy(number, seconds));
+            },
+        );
+        self.batch.send(&self.sockets, &mut counters);
+        counters.received += received;
+        counters.received_bytes += bytes;
+        for label in self.batch.drops.drain(..) {
+            counters.note_dropped(label, 1);
+        }
+    }
+
+    fn tell(&self, source: SocketAddr, text: String) {
+        self.shared.handover.push_news(News::Mistake(source, text));
+    }
+}
+
+impl Batch {
+    fn new() -> Self {
+        Batch {
+            inbox: Inbox::new(),
+            outbox: Outbox::new(),
+            outs: (0..BATCH).map(|_| Vec::with_capacity(2048)).collect(),
+            posts: Vec::with_capacity(BATCH),
+            notes: Vec::with_capacity(BATCH),
+            drops: Vec::with_capacity(BATCH),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Read what has arrived.  It leaves no error behind that would keep the socket ready.
+    fn receive(&mut self, socket: &OwnedFd, with_errors: bool) -> usize {
+        if with_errors {
+            drain_errors(socket.as_fd(), &mut self.errors);
+        }
+        for _ in 0..BATCH {
+            match self.inbox.receive(socket.as_fd()) {
+                Ok(count) => return count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+                Err(_) => drain_errors(socket.as_fd(), &mut self.errors),
+            }
+        }
+        0
+    }
+
+    /// Decide about each; how many were dealt with here, and their bytes.
+    fn decide(
+        &mut self,
+        decide: &mut impl Decide,
+        shared: &Shared,
+        known: &Known,
+        arrival: usize,
+        count: usize,
+        now: f64,
+    ) -> (u64, u64) {
+        let image = &*known.image;
+        self.posts.clear();
+        self.notes.clear();
+        self.drops.clear();
+        let (mut received, mut bytes) = (0, 0);
+        for place in 0..count {
+            let Some((datagram, source)) = self.inbox.datagram(place) else {
+                continue;
+            };
+            if shared.handover.is_open() {
+                let order = order(image, datagram);
+                if order != 0 && shared.handover.follows(order) {
+                    shared.handover.push(order, datagram, source, arrival);
+                    continue;
+                }
+            }
+            let Some(out) = self.outs.get_mut(self.posts.len()) else {
+                continue;
+            };
+            out.clear();
+            let decided = catch_unwind(AssertUnwindSafe(|| {
+                decide.decide(image, datagram, source, arrival, now, out)
+            }));
+            match decided {
+                Ok(Decision::HandOver(order)) => {
+                    shared.handover.push(order, datagram, source, arrival);
+                    continue;
+                }
+                Ok(Decision::Drop(reason)) => self.drops.push(label(reason)),
+                Ok(Decision::Forward(forward)) => {
+                    let chosen = forward
+                        .destination
+                        .and_then(|place| image.fixed.destinations.get(place));
+                    if let (Some(key), Some(chosen)) = (forward.remember, chosen) {
+                        shared.recent.remember(key, chosen.number, now);
+                    }
+                    self.posts.push(Post {
+                        address: forward.address,
+                        listener: forward.listener,
+                    });
+                    self.notes.push(Note::of(&forward));
+                }
+                Err(_) => {
+                    self.drops.push(INTERNAL);
+                    shared
+                        .handover
+                        .push_news(News::Mistake(source, mistake::last()));
+                }
+            }
+            received += 1;
+            bytes += datagram.len() as u64;
+        }
+        (received, bytes)
+    }
+
+    /// Send what goes on, by each listener in the order in which it was decided.
+    fn send(&mut self, sockets: &[OwnedFd], counters: &mut Counters) {
+        let Batch {
+            outbox,
+            outs,
+            posts,
+            errors,
+            ..
+        } = self;
+        for (listener, socket) in sockets.iter().enumerate() {
+            let mine = posts
+                .iter()
+                .zip(&*outs)
+                .filter(move |(post, _)| post.listener == listener)
+                .map(|(post, out)| (out.as_slice(), post.address));
+            let unsent = &mut counters.unsent;
+            let count = send_all(outbox, socket.as_fd(), mine, errors, |errno| {
+                *unsent.entry(errno).or_default() += 1;
+            });
+            counters.forwarded += count as u64;
+        }
+    }
+}
+
+/// What a mistake has to do with when it is no datagram's.
+fn nobody() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 0))
+}
