@@ -5,7 +5,6 @@ use crate::image::{Follow, Image, Kind};
 use crate::keyed::call_digest;
 use crate::recent::RecentChoices;
 use crate::request::Request;
-use crate::routeset::uri_port;
 use crate::scan::{Message, Name};
 use crate::select::{aor_digest, choose};
 use crate::value::{name_addr, parse_uri, trim};
@@ -61,7 +60,7 @@ pub fn dispatch(
     let mine = call
         ^ way.salt
         ^ called.unwrap_or(0)
-        ^ image.whom(request.uri.host, uri_port(&request.uri)?);
+        ^ image.whom(request.uri.host, request.uri.port_or_default());
     let follows = request.follows();
     if (named.is_none() || follows)
         && let Some(number) = recent.lookup(mine, now)

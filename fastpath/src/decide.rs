@@ -17,9 +17,6 @@ use crate::request::{Request, read};
 use crate::routeset::{RouteSet, is_ours, take_routes};
 use crate::scan::{Line, MAX_LINES, Message, Name, Start, find_call_id, scan};
 
-/// As `sip.limits`: what an IP datagram can carry.
-const MAX_MESSAGE_BYTES: usize = 65_535;
-
 /// As `sip.limits`.
 const MAX_VIAS: usize = 100;
 
@@ -61,15 +58,18 @@ pub fn decide<'m>(
     out: &mut Vec<u8>,
 ) -> Decision<'m> {
     out.clear();
-    let decided = if datagram.len() > MAX_MESSAGE_BYTES {
-        None
-    } else if let Some(message) = scan(datagram, &mut scratch.lines) {
+    let decided = if let Some(message) = scan(datagram, &mut scratch.lines) {
         match message.start {
             _ if message.place(Name::Via).is_none() => hopeless(datagram),
-            Start::Request { method, uri } => {
-                read(&message, method, uri, source, arrival, image.fixed.force_rport)
-                    .and_then(|request| route(out, image, recent, &message, &request, now))
-            }
+            Start::Request { method, uri } => read(
+                &message,
+                method,
+                uri,
+                source,
+                arrival,
+                image.fixed.force_rport,
+            )
+            .and_then(|request| route(out, image, recent, &message, &request, now)),
             Start::Reply { status } => {
                 pass_back(out, image, &message, status, source, arrival, now)
             }
@@ -178,7 +178,9 @@ fn may_have_looped(message: &Message<'_, '_>, routes: &RouteSet<'_>) -> bool {
     let mut count = 0;
     let mut odd = false;
     let mut marked = false;
-    let joined = message.raw(Name::Via).is_some_and(|raw| raw.contains(&b','));
+    let joined = message
+        .raw(Name::Via)
+        .is_some_and(|raw| raw.contains(&b','));
     if !message.is_repeated(Name::Via) && !joined {
         return false;
     }
@@ -205,8 +207,9 @@ fn call_fact(image: &Image, request: &Request<'_>, hop: &Hop) -> Option<CallFact
             _ => return None,
         }
     };
-    let key = hop
-        .chosen
-        .map_or_else(|| call_digest(image.key(), request.call_id), |chosen| chosen.call);
+    let key = hop.chosen.map_or_else(
+        || call_digest(image.key(), request.call_id),
+        |chosen| chosen.call,
+    );
     Some(CallFact { key, step })
 }

@@ -8,7 +8,11 @@ use crate::value::{Contact, Host, Rport, Via, contact};
 ///
 /// `None`: Python reads the Contact.
 #[must_use]
-pub fn is_behind_nat(via: &Via<'_>, raw_contact: Option<&[u8]>, source: SocketAddr) -> Option<bool> {
+pub fn is_behind_nat(
+    via: &Via<'_>,
+    raw_contact: Option<&[u8]>,
+    source: SocketAddr,
+) -> Option<bool> {
     let host = source.ip();
     if let Host::Address(sent_by) = via.host
         && sent_by != host
@@ -58,10 +62,27 @@ mod tests {
 
     #[test]
     fn private_and_local_addresses_are_those_of_the_networks() {
-        for text in ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.9.9", "100.64.0.1", "100.127.1.1", "fdff::1"] {
+        for text in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.9.9",
+            "100.64.0.1",
+            "100.127.1.1",
+            "fdff::1",
+        ] {
             assert!(is_private(text.parse().unwrap()), "{text}");
         }
-        for text in ["11.0.0.1", "172.32.0.1", "172.15.0.1", "192.169.0.1", "100.128.0.1", "100.63.0.1", "fe80::1", "2001:db8::1"] {
+        for text in [
+            "11.0.0.1",
+            "172.32.0.1",
+            "172.15.0.1",
+            "192.169.0.1",
+            "100.128.0.1",
+            "100.63.0.1",
+            "fe80::1",
+            "2001:db8::1",
+        ] {
             assert!(!is_private(text.parse().unwrap()), "{text}");
         }
         for text in ["127.9.9.9", "169.254.1.1", "::1", "fe80::1", "febf::1"] {

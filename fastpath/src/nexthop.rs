@@ -7,7 +7,7 @@ use crate::image::Image;
 use crate::nat::is_behind_nat;
 use crate::recent::RecentChoices;
 use crate::request::Request;
-use crate::routeset::{Grant, RouteSet, is_ours, uri_port};
+use crate::routeset::{Grant, RouteSet, is_ours};
 use crate::scan::{Message, Name};
 use crate::token::{Claims, Transport, tag_hash};
 use crate::value::{Host, Uri};
@@ -56,7 +56,7 @@ pub fn next_hop<'m>(asked: Asked<'_, 'm, '_>, routes: &RouteSet<'m>) -> Option<H
         None if asked.from_core => from_core(asked, routes),
         None => {
             let uri = &asked.request.uri;
-            let named = asked.image.listed(uri.host, uri_port(uri)?);
+            let named = asked.image.listed(uri.host, uri.port_or_default());
             dispatched(asked, named)
         }
     }?;
@@ -76,7 +76,7 @@ fn by_token<'m>(asked: Asked<'_, 'm, '_>, routes: &RouteSet<'m>, grant: &Grant) 
         return toward_edge(asked, routes, grant);
     }
     let target = target(asked, routes);
-    let place = image.listed(target.host, uri_port(target)?);
+    let place = image.listed(target.host, target.port_or_default());
     let address = match place {
         Some(place) => image.fixed.destinations.get(place)?.address,
         None => claims.core,

@@ -10,9 +10,7 @@ use crate::keyed::{Use, call_digest};
 use crate::outcome::{CallFact, CallStep, Decision, DropReason, Forward};
 use crate::request::{body_end, is_usual};
 use crate::scan::{Message, Name};
-use crate::value::{
-    Host, Via, call_id, cseq, members, parse_via, retry_after, tag_of, trim,
-};
+use crate::value::{Host, Via, call_id, cseq, members, parse_via, retry_after, tag_of, trim};
 
 /// Pop our Via and write the reply for where its request came from; `None`: Python does.
 pub fn pass_back<'m>(

@@ -23,9 +23,6 @@ const SINGLE: [Name; 6] = [
     Name::ContentLength,
 ];
 
-/// A longer head may break a limit of Python's for one field.
-const USUAL_HEAD_BYTES: usize = 16_384;
-
 /// A Via of this length has no more parameters than Python reads.
 const USUAL_VIA_BYTES: usize = 500;
 
@@ -127,10 +124,10 @@ pub fn read<'m>(
     })
 }
 
-/// Whether no field that is read stands twice, and none can be longer than Python allows.
+/// Whether no field that is read stands twice.
 #[must_use]
 pub fn is_usual(message: &Message<'_, '_>) -> bool {
-    message.body <= USUAL_HEAD_BYTES && !SINGLE.iter().any(|name| message.is_repeated(*name))
+    !SINGLE.iter().any(|name| message.is_repeated(*name))
 }
 
 /// Where the body ends by its Content-Length; `None` when there is less of it.

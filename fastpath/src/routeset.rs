@@ -138,7 +138,7 @@ impl RouteSet<'_> {
             });
         }
         if let Some(grant) = &mut self.grant {
-            grant.leave_by = image.own_listener(uri.host, uri_port(uri).unwrap_or_default());
+            grant.leave_by = image.own_listener(uri.host, uri.port_or_default());
         }
         true
     }
@@ -154,12 +154,6 @@ pub fn is_ours(image: &Image, uri: &Uri<'_>, look_up: bool) -> Option<bool> {
         Host::Name(_) if look_up => None,
         _ => Some(false),
     }
-}
-
-/// The port of a URI, the default one when none is written; `None`: it asks for another transport's.
-#[must_use]
-pub fn uri_port(uri: &Uri<'_>) -> Option<u16> {
-    uri.port.or(uri.udp.then_some(5060))
 }
 
 fn may_hold_token(uri: &Uri<'_>) -> bool {

@@ -44,7 +44,11 @@ pub fn decide<'py>(
     Ok(told)
 }
 
-fn told<'py>(py: Python<'py>, forward: &Forward<'_>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+fn told<'py>(
+    py: Python<'py>,
+    forward: &Forward<'_>,
+    payload: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
     let fact = forward.call.map(|call| (call.key, step(call.step)));
     let fields = (
         "forward",
