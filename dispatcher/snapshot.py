@@ -83,11 +83,14 @@ class Snapshot:
     _at: Mapping[Address, tuple[int, ...]] = attrs.field(init=False, eq=False, repr=False)
     _listed: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
     _core_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
-    _own: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
+    own: Mapping[Address, int] = attrs.field(init=False, eq=False, repr=False)
+    """The place of the listener with this address or advertised name."""
     _own_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
-    _own_names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    own_names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    """What means us without a port: an address alone is port 5060 of a node that may be shared."""
     _own_ports: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
-    _inner: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
+    inner: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
+    """The listeners that the list names with `socket`: they are toward the servers."""
 
     @sent_by.default
     def _make_sent_by(self) -> tuple[bytes, ...]:
@@ -109,7 +112,7 @@ class Snapshot:
     def _make_core_hosts(self) -> frozenset[str]:
         return self.where.core_hosts
 
-    @_own.default
+    @own.default
     def _make_own(self) -> Mapping[Address, int]:
         own: dict[Address, int] = {}
         for place, listener in enumerate(self.listeners):
@@ -119,21 +122,19 @@ class Snapshot:
 
     @_own_hosts.default
     def _make_own_hosts(self) -> frozenset[str]:
-        return frozenset(host for host, _ in self._own) | self.policy.domains
+        return frozenset(host for host, _ in self.own) | self.policy.domains
 
-    @_own_names.default
+    @own_names.default
     def _make_own_names(self) -> frozenset[str]:
-        """What means us without a port: an address alone is port 5060 of a node that may be shared."""
-        return frozenset(host for host, _ in self._own if numeric(host) is None) | self.policy.domains
+        return frozenset(host for host, _ in self.own if numeric(host) is None) | self.policy.domains
 
     @_own_ports.default
     def _make_own_ports(self) -> frozenset[int]:
-        return frozenset(port for _, port in self._own)
+        return frozenset(port for _, port in self.own)
 
-    @_inner.default
+    @inner.default
     def _make_inner(self) -> frozenset[int]:
-        """The listeners that the list names with `socket`: they are toward the servers."""
-        return frozenset(self._own[socket] for socket in self.where.sockets if socket in self._own)
+        return frozenset(self.own[socket] for socket in self.where.sockets if socket in self.own)
 
     def is_core(self, host: str) -> bool:
         """Whether a numeric address is on the core side: a destination's, ports do not count, or in `core_networks`."""
@@ -176,7 +177,7 @@ class Snapshot:
 
     def own_listener(self, host: str, port: int) -> int | None:
         """The place of the listener with this address or advertised name."""
-        return self._own.get((host, port))
+        return self.own.get((host, port))
 
     def is_own_name(self, uri: SipUri) -> bool:
         """Whether a URI means this proxy: a listener, its advertised name or one of `domains`, without a look-up.
@@ -189,10 +190,10 @@ class Snapshot:
         place = (host, uri.port or uri.default_port)
         if place in self._listed:
             return False
-        if place in self._own:
+        if place in self.own:
             return True
         return (
-            host in self._own_names if uri.port is None else host in self.policy.domains and uri.port in self._own_ports
+            host in self.own_names if uri.port is None else host in self.policy.domains and uri.port in self._own_ports
         )
 
     def listener_for(self, host: str, preferred: int) -> int | None:
@@ -210,10 +211,10 @@ class Snapshot:
 
         It is that one again, but a listener toward the servers leads to no carrier: the first that is not takes it.
         """
-        if arrival in self._inner and not self.is_core(host):
+        if arrival in self.inner and not self.is_core(host):
             family = 6 if ":" in host else 4
             for place, listener in enumerate(self.listeners):
-                if place not in self._inner and listener.family == family:
+                if place not in self.inner and listener.family == family:
                     return place
         return self.listener_for(host, arrival)
 

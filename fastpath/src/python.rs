@@ -1,9 +1,12 @@
-//! The one door to the interpreter: `dispatcher._fastpath`.
+//! The one door to the interpreter: `dispatcher._fastpath`.  A file for each thing that Python sees.
 
 use pyo3::prelude::*;
+
+pub mod image;
 
 #[pymodule]
 fn _fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Python takes a module of its own version only.
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    image::register(module)
 }

@@ -10,6 +10,8 @@ use crate::value::Uri;
 
 /// Known places of each slot.
 pub const PLACES: usize = 4;
+/// Bytes in a slot table.
+pub const TABLE_SIZE: usize = 65_536 * PLACES * 2;
 /// An empty place.
 const NONE: usize = 0xFFFF;
 /// The ramp of a destination that takes every key of its own.

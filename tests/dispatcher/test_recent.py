@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,14 @@ from sip.uri import parse_uri
 KEYS = st.integers(0, 2**64 - 1)
 NUMBERS = st.integers(1, 2**32 - 1)
 
+TABLES = [RecentChoices]
+with contextlib.suppress(ImportError):
+    from dispatcher import _fastpath
+
+    TABLES.append(cast(type[RecentChoices], _fastpath.RecentChoices))
+
+both = pytest.mark.parametrize("table", TABLES, ids=["python", "compiled"][: len(TABLES)])
+
 
 def in_bucket(bucket: int, count: int) -> list[int]:
     """Keys that share a bucket."""
@@ -27,46 +37,52 @@ def destination(uri: str, host: str, *, set_id: int = 1, port: int = 5060) -> De
     return Destination(entry=entry, address=(host, port))
 
 
+@both
 @given(KEYS, NUMBERS, st.floats(0, 1e8))
-def test_a_choice_is_remembered(key: int, number: int, now: float) -> None:
-    choices = RecentChoices(16)
+def test_a_choice_is_remembered(table: type[RecentChoices], key: int, number: int, now: float) -> None:
+    choices = table(16)
     assert choices.lookup(key, now) is None
     choices.remember(key, number, now)
     assert choices.lookup(key, now) == number
 
 
-def test_a_choice_lives_three_minutes_from_first_sight() -> None:
-    choices = RecentChoices(16)
+@both
+def test_a_choice_lives_three_minutes_from_first_sight(table: type[RecentChoices]) -> None:
+    choices = table(16)
     choices.remember(1, 7, now=100.0)
     choices.remember(1, 7, now=200.0)
     assert choices.lookup(1, 100.0 + LIFETIME - 0.0625) == 7
     assert choices.lookup(1, 100.0 + LIFETIME) is None
 
 
-def test_what_is_looked_up_lives_no_longer() -> None:
-    choices = RecentChoices(16)
+@both
+def test_what_is_looked_up_lives_no_longer(table: type[RecentChoices]) -> None:
+    choices = table(16)
     choices.remember(1, 7, now=0.0)
     assert choices.lookup(1, 179.0) == 7
     assert choices.lookup(1, 180.0) is None
 
 
-def test_another_choice_replaces_the_first_and_starts_anew() -> None:
-    choices = RecentChoices(16)
+@both
+def test_another_choice_replaces_the_first_and_starts_anew(table: type[RecentChoices]) -> None:
+    choices = table(16)
     choices.remember(1, 7, now=0.0)
     choices.remember(1, 8, now=100.0)
     assert choices.lookup(1, 279.0) == 8
     assert sum(word != 0 for word in choices.words) == 2
 
 
-def test_an_expired_choice_can_be_made_again() -> None:
-    choices = RecentChoices(16)
+@both
+def test_an_expired_choice_can_be_made_again(table: type[RecentChoices]) -> None:
+    choices = table(16)
     choices.remember(1, 7, now=0.0)
     choices.remember(1, 7, now=180.0)
     assert choices.lookup(1, 359.0) == 7
 
 
-def test_a_full_bucket_gives_up_its_oldest() -> None:
-    choices = RecentChoices(16)
+@both
+def test_a_full_bucket_gives_up_its_oldest(table: type[RecentChoices]) -> None:
+    choices = table(16)
     first, second, third, fourth, fifth, sixth = in_bucket(2, 6)
     for now, key in enumerate((second, first, third, fourth), start=1):
         choices.remember(key, key & 0xFF, float(now))
@@ -77,9 +93,10 @@ def test_a_full_bucket_gives_up_its_oldest() -> None:
     assert [choices.lookup(key, 6.0) for key in (first, third, fourth, fifth, sixth)] == [None, 3, 4, 5, 6]
 
 
+@both
 @pytest.mark.parametrize("way", range(WAYS))
-def test_every_way_of_a_bucket_is_found_and_replaced(way: int) -> None:
-    choices = RecentChoices(16)
+def test_every_way_of_a_bucket_is_found_and_replaced(table: type[RecentChoices], way: int) -> None:
+    choices = table(16)
     keys = in_bucket(1, WAYS)
     for number, key in enumerate(keys, start=1):
         choices.remember(key, number, float(number))
@@ -88,24 +105,27 @@ def test_every_way_of_a_bucket_is_found_and_replaced(way: int) -> None:
     assert found == [99 if index == way else index + 1 for index in range(WAYS)]
 
 
-def test_buckets_do_not_disturb_each_other() -> None:
-    choices = RecentChoices(16)
+@both
+def test_buckets_do_not_disturb_each_other(table: type[RecentChoices]) -> None:
+    choices = table(16)
     keys = [key for bucket in range(4) for key in in_bucket(bucket, WAYS)]
     for number, key in enumerate(keys, start=1):
         choices.remember(key, number, 1.0)
     assert [choices.lookup(key, 1.0) for key in keys] == list(range(1, 17))
 
 
-def test_key_0_is_a_key() -> None:
-    choices = RecentChoices(4)
+@both
+def test_key_0_is_a_key(table: type[RecentChoices]) -> None:
+    choices = table(4)
     assert choices.lookup(0, 0.0) is None
     choices.remember(0, 5, 0.0)
     assert choices.lookup(0, 0.0) == 5
 
 
+@both
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3), st.floats(0, 100)), max_size=200))
-def test_it_is_a_bounded_dictionary_that_may_forget_but_never_lies(steps: list[tuple[int, int, float]]) -> None:
-    choices, truth, now = RecentChoices(8), dict[int, tuple[int, float]](), 0.0
+def test_it_is_a_bounded_dictionary_that_may_forget_but_never_lies(table: type[RecentChoices], steps: list[tuple[int, int, float]]) -> None:
+    choices, truth, now = table(8), dict[int, tuple[int, float]](), 0.0
     size = len(choices.words)
     for key, number, later in steps:
         now += later
@@ -121,21 +141,24 @@ def test_it_is_a_bounded_dictionary_that_may_forget_but_never_lies(steps: list[t
     assert len(choices.words) == size
 
 
+@both
 @pytest.mark.parametrize(("asked", "got"), [(1, 4), (4, 4), (5, 8), (100, 128), (262_144, 262_144)])
-def test_the_size_is_rounded_up_to_a_power_of_two(asked: int, got: int) -> None:
-    choices = RecentChoices(asked)
+def test_the_size_is_rounded_up_to_a_power_of_two(table: type[RecentChoices], asked: int, got: int) -> None:
+    choices = table(asked)
     assert choices.entries == got
     assert choices.words.itemsize * len(choices.words) == 16 * got
 
 
-def test_none_are_remembered_where_there_is_no_room() -> None:
-    choices = RecentChoices(0)
+@both
+def test_none_are_remembered_where_there_is_no_room(table: type[RecentChoices]) -> None:
+    choices = table(0)
     choices.remember(1, 7, 0.0)
     assert choices.lookup(1, 0.0) is None
 
 
-def test_the_layout_is_the_documented_one() -> None:
-    choices = RecentChoices()
+@both
+def test_the_layout_is_the_documented_one(table: type[RecentChoices]) -> None:
+    choices = table()
     assert choices.entries == DEFAULT_ENTRIES
     key = 0x1234_ABCD_0000_0001
     choices.remember(key, 0xDEAD_BEEF, 10.5)
