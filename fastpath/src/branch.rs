@@ -55,14 +55,33 @@ impl<'m> Transaction<'m> {
         let reply_port = written::number(self.reply_to.port().into());
         let cseq = written::number(self.cseq);
         with_host(self.host, |host| {
-            let ends = [host, port.as_bytes(), reply_host.as_bytes(), reply_port.as_bytes(), cseq.as_bytes()];
+            let ends = [
+                host,
+                port.as_bytes(),
+                reply_host.as_bytes(),
+                reply_port.as_bytes(),
+                cseq.as_bytes(),
+            ];
             let [host, port, reply_host, reply_port, cseq] = ends;
             digest(
                 key,
                 purpose,
                 &[
-                    host, b" ", port, b" ", reply_host, b" ", reply_port, b" ", cseq, b"\n",
-                    self.branch, b"\n", self.call_id, b"\n", self.from_tag,
+                    host,
+                    b" ",
+                    port,
+                    b" ",
+                    reply_host,
+                    b" ",
+                    reply_port,
+                    b" ",
+                    cseq,
+                    b"\n",
+                    self.branch,
+                    b"\n",
+                    self.call_id,
+                    b"\n",
+                    self.from_tag,
                 ],
             )
         })

@@ -269,7 +269,11 @@ impl Image {
     #[must_use]
     pub fn is_core(&self, host: IpAddr) -> bool {
         self.fixed.core_hosts.contains(&host)
-            || self.fixed.core_networks.iter().any(|(first, last)| (*first..=*last).contains(&host))
+            || self
+                .fixed
+                .core_networks
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&host))
     }
 
     /// The place of the destination that the list has under this host (as written, or numeric) and port.
@@ -296,7 +300,9 @@ impl Image {
         }
         Some(match uri.port {
             None => self.fixed.own_names.contains(uri.host),
-            Some(port) => self.fixed.own_ports.contains(&port) && self.fixed.domains.contains(uri.host),
+            Some(port) => {
+                self.fixed.own_ports.contains(&port) && self.fixed.domains.contains(uri.host)
+            }
         })
     }
 
@@ -315,7 +321,9 @@ impl Image {
     pub fn listener_outward(&self, host: IpAddr, arrival: usize) -> Option<usize> {
         let listeners = &self.fixed.listeners;
         if listeners.get(arrival)?.inner && !self.is_core(host) {
-            let outer = listeners.iter().position(|listener| !listener.inner && listener.fits(host));
+            let outer = listeners
+                .iter()
+                .position(|listener| !listener.inner && listener.fits(host));
             if outer.is_some() {
                 return outer;
             }
@@ -326,24 +334,38 @@ impl Image {
     /// The listener that the `i` parameter of our Via names.
     #[must_use]
     pub fn listener_marked(&self, mark: &[u8]) -> Option<usize> {
-        self.fixed.listeners.iter().position(|listener| listener.mark == mark)
+        self.fixed
+            .listeners
+            .iter()
+            .position(|listener| listener.mark == mark)
     }
 
     /// `sent_by` of each listener: what a token is tried with.
     pub fn sent_by(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        self.fixed.listeners.iter().map(|listener| &*listener.sent_by)
+        self.fixed
+            .listeners
+            .iter()
+            .map(|listener| &*listener.sent_by)
     }
 
     /// Whether a destination takes requests that name it: it is neither down nor disabled.
     #[must_use]
     pub fn is_usable(&self, place: usize) -> bool {
-        self.liveness.get(place).is_some_and(|code| code & OLD_WORK != 0)
+        self.liveness
+            .get(place)
+            .is_some_and(|code| code & OLD_WORK != 0)
     }
 
     /// Where a request is led: the first rule that matches, else the proxy's own; `None`: Python asks a regular
     /// expression.  `uri` is the Request-URI that is left, which is a `sip:` one.
     #[must_use]
-    pub fn way(&self, method: &[u8], uri: &Uri<'_>, source: IpAddr, arrival: usize) -> Option<&Way> {
+    pub fn way(
+        &self,
+        method: &[u8],
+        uri: &Uri<'_>,
+        source: IpAddr,
+        arrival: usize,
+    ) -> Option<&Way> {
         for rule in &self.fixed.rules {
             if rule.matches(method, uri, source, arrival)? {
                 return Some(&rule.way);

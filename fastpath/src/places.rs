@@ -28,7 +28,10 @@ impl<T: Copy> Places<T> {
         if let Some(address) = canonical(host) {
             self.addresses.insert((address, port), what);
         } else {
-            self.names.entry(host.as_bytes().into()).or_default().push((port, what));
+            self.names
+                .entry(host.as_bytes().into())
+                .or_default()
+                .push((port, what));
         }
     }
 
@@ -40,7 +43,10 @@ impl<T: Copy> Places<T> {
             Host::Name(_) if self.names.is_empty() => None,
             Host::Name(name) => {
                 let ports = self.names.get(&*in_lower_case(name))?;
-                ports.iter().find(|(own, _)| *own == port).map(|(_, what)| *what)
+                ports
+                    .iter()
+                    .find(|(own, _)| *own == port)
+                    .map(|(_, what)| *what)
             }
         }
     }
@@ -68,7 +74,9 @@ impl Hosts {
     pub fn contains(&self, host: Host<'_>) -> bool {
         match host {
             Host::Address(address) => self.addresses.contains(&address),
-            Host::Name(name) => !self.names.is_empty() && self.names.contains(&*in_lower_case(name)),
+            Host::Name(name) => {
+                !self.names.is_empty() && self.names.contains(&*in_lower_case(name))
+            }
         }
     }
 

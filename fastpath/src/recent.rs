@@ -148,7 +148,7 @@ mod tests {
                 let choices = &choices;
                 scope.spawn(move || {
                     for turn in 0..20_000_u64 {
-                        let key = (turn * 7 + thread) % 12 << 32 | 5;
+                        let key = ((turn * 7 + thread) % 12) << 32 | 5;
                         // Of each key only one number is ever remembered.
                         let number = u32::try_from(key >> 32).unwrap() + 1;
                         choices.remember(key, number, 1.0);

@@ -41,8 +41,18 @@ impl Rule {
 
     /// Whether all conditions hold; `None` when that hangs on the regular expression.  The URI has no escapes.
     #[must_use]
-    pub fn matches(&self, method: &[u8], uri: &Uri<'_>, source: IpAddr, arrival: usize) -> Option<bool> {
-        let method = if matches!(method, b"ACK" | b"CANCEL") { b"INVITE" } else { method };
+    pub fn matches(
+        &self,
+        method: &[u8],
+        uri: &Uri<'_>,
+        source: IpAddr,
+        arrival: usize,
+    ) -> Option<bool> {
+        let method = if matches!(method, b"ACK" | b"CANCEL") {
+            b"INVITE"
+        } else {
+            method
+        };
         let user = uri.user.map(without_params);
         let holds = (self.methods.is_empty() || self.methods.iter().any(|own| **own == *method))
             && (self.hosts.is_empty() || self.hosts.contains(uri.host))
@@ -52,7 +62,11 @@ impl Rule {
             // Addresses of different families are in no range of each other: all of one are below all of the other.
             && (self.sources.is_empty() || self.sources.iter().any(|(first, last)| (*first..=*last).contains(&source)))
             && (!self.has_regex || user.is_some());
-        if holds && self.has_regex { None } else { Some(holds) }
+        if holds && self.has_regex {
+            None
+        } else {
+            Some(holds)
+        }
     }
 }
 

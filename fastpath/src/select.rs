@@ -41,7 +41,10 @@ pub fn choose(image: &Image, way: &Way, digest: u64, register: bool) -> Option<u
     }
     let ramp = image.ramp.get(members)?;
     let here = (digest >> RAMP_SHIFT & 0xFF) as u8;
-    let is_spared = |index: usize| ramp.get(index).is_some_and(|share| *share <= here && *share != FULL_SHARE);
+    let is_spared = |index: usize| {
+        ramp.get(index)
+            .is_some_and(|share| *share <= here && *share != FULL_SHARE)
+    };
     let taking = |index: usize| takes(index) && !is_spared(index);
     let chosen = first(known, taking).or_else(|| {
         // Where nobody takes this key by the ramps, the ramps do not count.
@@ -52,14 +55,18 @@ pub fn choose(image: &Image, way: &Way, digest: u64, register: bool) -> Option<u
 }
 
 fn first(known: [usize; PLACES], takes: impl Fn(usize) -> bool) -> Option<usize> {
-    known.into_iter().find(|index| *index != NONE && takes(*index))
+    known
+        .into_iter()
+        .find(|index| *index != NONE && takes(*index))
 }
 
 /// The indexes that come first in the slot of a key.
 fn known_places(pool: &Pool, table: usize, digest: u64) -> Option<[usize; PLACES]> {
     let table = pool.tables.get(table)?.as_ref()?;
     let slot = (digest & 0xFFFF) as usize;
-    let row = (**table).as_ref().get(slot * PLACES * 2..(slot + 1) * PLACES * 2)?;
+    let row = (**table)
+        .as_ref()
+        .get(slot * PLACES * 2..(slot + 1) * PLACES * 2)?;
     let mut known = [NONE; PLACES];
     for (place, index) in known.iter_mut().zip(row.chunks_exact(2)) {
         *place = usize::from(u16::from_le_bytes([index[0], index[1]]));
@@ -77,7 +84,9 @@ pub fn aor_digest(key: &Key, uri: &Uri<'_>, with_domain: bool) -> u64 {
     if !with_domain {
         return digest(key, Use::Choice, &[user]);
     }
-    with_host(uri.host, |host| digest(key, Use::Choice, &[user, b"@", host]))
+    with_host(uri.host, |host| {
+        digest(key, Use::Choice, &[user, b"@", host])
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +107,10 @@ mod tests {
 
     /// One set behind another destination, in each slot of which the same indexes come first.
     fn image(count: usize, row: [u16; PLACES], liveness: &[u8], ramp: &[u8]) -> (Image, Way) {
-        let table: Vec<u8> = (0..1 << 16).flat_map(|_| row).flat_map(u16::to_le_bytes).collect();
+        let table: Vec<u8> = (0..1 << 16)
+            .flat_map(|_| row)
+            .flat_map(u16::to_le_bytes)
+            .collect();
         let server: SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let mut fixed = Fixed::new(vec![[7; 16]]);
         fixed.add_pool(1, vec![]);
@@ -112,7 +124,13 @@ mod tests {
             algorithm: BY_CALL_ID,
             salt: 0,
         };
-        let behind_another = |own: &[u8]| if own.is_empty() { vec![] } else { [&[UP], own].concat() };
+        let behind_another = |own: &[u8]| {
+            if own.is_empty() {
+                vec![]
+            } else {
+                [&[UP], own].concat()
+            }
+        };
         let image = Image {
             version: 1,
             fixed: Arc::new(fixed),
@@ -127,11 +145,19 @@ mod tests {
     #[test]
     fn the_first_usable_of_the_known_places_has_it() {
         let (mut image, way) = image(5, [2, 0, 4, 1], &[UP; 5], &[]);
-        assert_eq!(choose(&image, &way, 12, false), Some(3), "a place among all destinations");
+        assert_eq!(
+            choose(&image, &way, 12, false),
+            Some(3),
+            "a place among all destinations"
+        );
         image.liveness = [UP, UP, UP, DOWN, UP, UP].into();
         assert_eq!(choose(&image, &way, 12, false), Some(1));
         image.liveness = [UP, DRAINING, DOWN, DOWN, UP, DRAINING].into();
-        assert_eq!(choose(&image, &way, 12, false), None, "who comes fifth is a matter of scores");
+        assert_eq!(
+            choose(&image, &way, 12, false),
+            None,
+            "who comes fifth is a matter of scores"
+        );
     }
 
     #[test]
@@ -153,9 +179,23 @@ mod tests {
         let (image, way) = image(1, [0, EMPTY, EMPTY, EMPTY], &[UP], &[]);
         assert_eq!(choose(&image, &way, 1, false), Some(1));
         assert_eq!(choose(&image, &Way { pool: None, ..way }, 1, false), None);
-        assert_eq!(choose(&image, &Way { pool: Some(2), ..way }, 1, false), None);
+        assert_eq!(
+            choose(
+                &image,
+                &Way {
+                    pool: Some(2),
+                    ..way
+                },
+                1,
+                false
+            ),
+            None
+        );
         for table in [1, 2] {
-            let algorithm = Algorithm { table, ..BY_CALL_ID };
+            let algorithm = Algorithm {
+                table,
+                ..BY_CALL_ID
+            };
             assert_eq!(choose(&image, &Way { algorithm, ..way }, 1, false), None);
         }
     }

@@ -99,7 +99,10 @@ impl Claims {
         let (body, hash) = raw.split_last_chunk::<HASH_BYTES>()?;
         let claims = Claims::parse(body)?;
         let hash = u64::from_be_bytes(*hash);
-        let is_its = |listener| keys.iter().any(|key| digest(key, Use::Token, &[body, listener]) == hash);
+        let is_its = |listener| {
+            keys.iter()
+                .any(|key| digest(key, Use::Token, &[body, listener]) == hash)
+        };
         let place = listeners.position(is_its)?;
         Some((claims, place))
     }
@@ -109,7 +112,11 @@ impl Claims {
             | if self.edge.is_ipv6() { EDGE_IPV6 } else { 0 }
             | if self.core.is_ipv6() { CORE_IPV6 } else { 0 }
             | if self.behind_nat { BEHIND_NAT } else { 0 }
-            | if self.creator_is_core { CREATOR_CORE } else { 0 }
+            | if self.creator_is_core {
+                CREATOR_CORE
+            } else {
+                0
+            }
             | if self.is_path { PATH } else { 0 }
     }
 

@@ -80,7 +80,10 @@ pub fn number(mut number: u32) -> Written<LONGEST_NUMBER> {
         }
     }
     let mut written = Written::EMPTY;
-    backwards[..length].iter().rev().for_each(|digit| written.push(*digit));
+    backwards[..length]
+        .iter()
+        .rev()
+        .for_each(|digit| written.push(*digit));
     written
 }
 
@@ -163,9 +166,23 @@ mod tests {
     #[test]
     fn addresses_have_one_spelling() {
         for canonical in [
-            "192.0.2.1", "0.0.0.0", "255.255.255.255", "10.20.100.9", "::", "::1", "1::", "2001:db8::1",
-            "2001:db8:0:1:1:1:1:1", "2001:0:0:1::1", "2001:db8::1:0:0:1", "::ffff:192.0.2.1", "::102:304",
-            "1:2:3:4:5:6:7:8", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "1:2:3:4:5:6::", "0:2:3:4:5:6:7:8",
+            "192.0.2.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "10.20.100.9",
+            "::",
+            "::1",
+            "1::",
+            "2001:db8::1",
+            "2001:db8:0:1:1:1:1:1",
+            "2001:0:0:1::1",
+            "2001:db8::1:0:0:1",
+            "::ffff:192.0.2.1",
+            "::102:304",
+            "1:2:3:4:5:6:7:8",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "1:2:3:4:5:6::",
+            "0:2:3:4:5:6:7:8",
         ] {
             assert_eq!(text(canonical), canonical);
         }
@@ -179,11 +196,12 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             // A nibble decides about each group: nothing, short or long.
-            let groups = [0, 1, 2, 3, 4, 5, 6, 7].map(|place| match state >> (32 + 4 * place) & 3 {
-                0 | 1 => 0,
-                2 => 0xF,
-                _ => 0xFEDC,
-            });
+            let groups =
+                [0, 1, 2, 3, 4, 5, 6, 7].map(|place| match state >> (32 + 4 * place) & 3 {
+                    0 | 1 => 0,
+                    2 => 0xF,
+                    _ => 0xFEDC,
+                });
             let address = IpAddr::V6(Ipv6Addr::from(groups));
             assert_eq!(
                 super::address(address).as_bytes(),

@@ -38,6 +38,7 @@ fn uri<'m>(user: Option<&'m str>, name: &'m str, port: Option<u16>) -> Uri<'m> {
         host_port: (0, 0),
         loose: false,
         udp: true,
+        tls: false,
     }
 }
 

@@ -45,9 +45,9 @@ class FakeDraft:
         return FakeImage([("keys", self.keys), *self.told], version, liveness, ramp)
 
 
-def told(snapshot: Snapshot, word: str) -> list[tuple[Any, ...]]:
+def told(snapshot: Snapshot, word: str) -> list[list[Any]]:
     """The arguments of each call of this name."""
-    return [args for name, *args in image_of(flatten(snapshot, 1, FakeDraft)).fixed if name == word]  # type: ignore[misc]
+    return [list(call[1:]) for call in image_of(flatten(snapshot, 1, FakeDraft)).fixed if call[0] == word]
 
 
 def image_of(flat: Flat) -> FakeImage:

@@ -22,7 +22,7 @@ TABLES = [RecentChoices]
 with contextlib.suppress(ImportError):
     from dispatcher import _fastpath
 
-    TABLES.append(cast(type[RecentChoices], _fastpath.RecentChoices))
+    TABLES.append(cast("type[RecentChoices]", _fastpath.RecentChoices))
 
 both = pytest.mark.parametrize("table", TABLES, ids=["python", "compiled"][: len(TABLES)])
 
@@ -124,7 +124,9 @@ def test_key_0_is_a_key(table: type[RecentChoices]) -> None:
 
 @both
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3), st.floats(0, 100)), max_size=200))
-def test_it_is_a_bounded_dictionary_that_may_forget_but_never_lies(table: type[RecentChoices], steps: list[tuple[int, int, float]]) -> None:
+def test_it_is_a_bounded_dictionary_that_may_forget_but_never_lies(
+    table: type[RecentChoices], steps: list[tuple[int, int, float]]
+) -> None:
     choices, truth, now = table(8), dict[int, tuple[int, float]](), 0.0
     size = len(choices.words)
     for key, number, later in steps:

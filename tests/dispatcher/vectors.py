@@ -1,4 +1,4 @@
-"""What do hashes, branches, tokens and the table of recent choices give?  The answers that the compiled twins must give.
+"""What do hashes, branches, tokens and the table of recent choices give?  The compiled twins must give the same.
 
     python -m tests.dispatcher.vectors > fastpath/tests/vectors.txt
 

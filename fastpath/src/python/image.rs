@@ -1,5 +1,7 @@
 //! The image and the table of recent choices as Python sees them: `dispatcher.flat` fills one, both paths share the other.
 
+#![allow(clippy::needless_pass_by_value)] // what Python hands over is taken by value
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,7 +33,9 @@ pub struct Draft(Option<Fixed>);
 
 impl Draft {
     fn fixed(&mut self) -> PyResult<&mut Fixed> {
-        self.0.as_mut().ok_or_else(|| PyRuntimeError::new_err("the image has been made"))
+        self.0
+            .as_mut()
+            .ok_or_else(|| PyRuntimeError::new_err("the image has been made"))
     }
 }
 
@@ -39,7 +43,10 @@ impl Draft {
 impl Draft {
     #[new]
     fn new(keys: Vec<PyBackedBytes>) -> PyResult<Self> {
-        let keys = keys.iter().map(|key| Key::try_from(&key[..])).collect::<Result<Vec<_>, _>>();
+        let keys = keys
+            .iter()
+            .map(|key| Key::try_from(&key[..]))
+            .collect::<Result<Vec<_>, _>>();
         let keys = keys.map_err(|_| PyValueError::new_err("a key has 16 bytes"))?;
         if keys.is_empty() {
             return Err(PyValueError::new_err("there is no key"));
@@ -47,7 +54,12 @@ impl Draft {
         Ok(Draft(Some(Fixed::new(keys))))
     }
 
-    fn set_policy(&mut self, aor_domain: bool, rewrite_host: bool, force_rport: &str) -> PyResult<()> {
+    fn set_policy(
+        &mut self,
+        aor_domain: bool,
+        rewrite_host: bool,
+        force_rport: &str,
+    ) -> PyResult<()> {
         let fixed = self.fixed()?;
         fixed.aor_domain = aor_domain;
         fixed.rewrite_host = rewrite_host;
@@ -63,7 +75,8 @@ impl Draft {
     /// The host may be link-local, with its interface behind `%`: no message ever names that.
     fn add_listener(&mut self, host: &str, port: u16, sent_by: &[u8], inner: bool) -> PyResult<()> {
         let host = host.split('%').next().unwrap_or(host);
-        self.fixed()?.add_listener(SocketAddr::new(numeric(host)?, port), sent_by, inner);
+        self.fixed()?
+            .add_listener(SocketAddr::new(numeric(host)?, port), sent_by, inner);
         Ok(())
     }
 
@@ -90,15 +103,29 @@ impl Draft {
 
     /// The tables are kept as they are, not copied.
     fn add_pool(&mut self, set_id: i64, tables: Vec<Option<PyBackedBytes>>) -> PyResult<()> {
-        if tables.iter().flatten().any(|table| table.len() != TABLE_SIZE) {
-            return Err(PyValueError::new_err(format!("a slot table has {TABLE_SIZE} bytes")));
+        if tables
+            .iter()
+            .flatten()
+            .any(|table| table.len() != TABLE_SIZE)
+        {
+            return Err(PyValueError::new_err(format!(
+                "a slot table has {TABLE_SIZE} bytes"
+            )));
         }
-        let tables = tables.into_iter().map(|table| table.map(|table| Arc::new(table) as Table));
+        let tables = tables
+            .into_iter()
+            .map(|table| table.map(|table| Arc::new(table) as Table));
         self.fixed()?.add_pool(set_id, tables.collect());
         Ok(())
     }
 
-    fn add_destination(&mut self, host: &str, port: u16, number: u32, socket: Option<usize>) -> PyResult<()> {
+    fn add_destination(
+        &mut self,
+        host: &str,
+        port: u16,
+        number: u32,
+        socket: Option<usize>,
+    ) -> PyResult<()> {
         let address = SocketAddr::new(numeric(host)?, port);
         self.fixed()?.add_destination(address, number, socket);
         Ok(())
@@ -127,7 +154,10 @@ impl Draft {
     ) -> PyResult<()> {
         let mut rule = Rule::new(read_way(way)?);
         rule.methods = methods.iter().map(|method| method[..].into()).collect();
-        rule.user_prefixes = user_prefixes.iter().map(|prefix| prefix[..].into()).collect();
+        rule.user_prefixes = user_prefixes
+            .iter()
+            .map(|prefix| prefix[..].into())
+            .collect();
         rule.has_regex = has_regex;
         rule.hosts = hosts.iter().fold(Hosts::default(), |mut all, host| {
             all.add(host);
@@ -143,7 +173,10 @@ impl Draft {
 
     /// The image; nothing can be added after that.
     fn finish(&mut self, version: u64, liveness: &[u8], ramp: &[u8]) -> PyResult<Image> {
-        let fixed = self.0.take().ok_or_else(|| PyRuntimeError::new_err("the image has been made"))?;
+        let fixed = self
+            .0
+            .take()
+            .ok_or_else(|| PyRuntimeError::new_err("the image has been made"))?;
         Image::make(version, Arc::new(fixed), liveness, ramp)
     }
 }
@@ -156,7 +189,9 @@ impl Image {
     fn make(version: u64, fixed: Arc<Fixed>, liveness: &[u8], ramp: &[u8]) -> PyResult<Self> {
         let count = fixed.destinations.len();
         if liveness.len() != count || !(ramp.is_empty() || ramp.len() == count) {
-            return Err(PyValueError::new_err(format!("not one byte for each of {count} destinations")));
+            return Err(PyValueError::new_err(format!(
+                "not one byte for each of {count} destinations"
+            )));
         }
         Ok(Image(Arc::new(image::Image {
             version,
@@ -239,12 +274,15 @@ impl RecentChoices {
     #[getter]
     fn words<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let bytes: Vec<u8> = self.0.words().flat_map(u64::to_ne_bytes).collect();
-        py.import("array")?.getattr("array")?.call1(("Q", PyBytes::new(py, &bytes)))
+        py.import("array")?
+            .getattr("array")?
+            .call1(("Q", PyBytes::new(py, &bytes)))
     }
 }
 
 fn numeric(host: &str) -> PyResult<IpAddr> {
-    host.parse().map_err(|_| PyValueError::new_err(format!("{host} is no address")))
+    host.parse()
+        .map_err(|_| PyValueError::new_err(format!("{host} is no address")))
 }
 
 fn read_way((pool, kind, table, salt): PyWay) -> PyResult<Way> {
@@ -258,5 +296,9 @@ fn read_way((pool, kind, table, salt): PyWay) -> PyResult<Way> {
         _ => return Err(PyValueError::new_err(format!("nothing is keyed on {kind}"))),
     };
     let algorithm = Algorithm { kind, table };
-    Ok(Way { pool, algorithm, salt })
+    Ok(Way {
+        pool,
+        algorithm,
+        salt,
+    })
 }
