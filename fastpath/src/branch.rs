@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use crate::keyed::{Key, Use, digest, with_host};
+use crate::keyed::{Key, SHORT, Use, digest, hash, with_host};
 use crate::value::{Host, Via};
-use crate::written;
+use crate::written::{self, Text};
 
 /// RFC 3261 8.1.1.7.
 pub const COOKIE: &[u8] = b"z9hG4bK";
@@ -50,41 +50,55 @@ impl<'m> Transaction<'m> {
     /// Its keyed hash: `Use::Branch` for branches, `Use::ToTag` for To tags.
     #[must_use]
     pub fn mac(&self, key: &Key, purpose: Use) -> u64 {
-        let port = written::number(self.port.into());
-        let reply_host = written::address(self.reply_to.ip());
-        let reply_port = written::number(self.reply_to.port().into());
-        let cseq = written::number(self.cseq);
+        let mut text = Text::<SHORT>::default();
+        text.push_byte(purpose as u8);
+        let Host::Address(host) = self.host else {
+            return self.mac_by_parts(key, purpose);
+        };
+        text.push_address(host);
+        self.push_ends(&mut text);
+        text.push(self.branch);
+        text.push_byte(b'\n');
+        text.push(self.call_id);
+        text.push_byte(b'\n');
+        text.push(self.from_tag);
+        if text.is_whole() {
+            hash(key, &text)
+        } else {
+            self.mac_by_parts(key, purpose)
+        }
+    }
+
+    /// The same for any length and for names, which few senders write.
+    fn mac_by_parts(&self, key: &Key, purpose: Use) -> u64 {
+        let mut ends = Text::<SHORT>::default();
+        self.push_ends(&mut ends);
         with_host(self.host, |host| {
-            let ends = [
+            let (ends, end) = (ends.as_bytes(), b"\n");
+            let parts: [&[u8]; 7] = [
                 host,
-                port.as_bytes(),
-                reply_host.as_bytes(),
-                reply_port.as_bytes(),
-                cseq.as_bytes(),
+                ends,
+                self.branch,
+                end,
+                self.call_id,
+                end,
+                self.from_tag,
             ];
-            let [host, port, reply_host, reply_port, cseq] = ends;
-            digest(
-                key,
-                purpose,
-                &[
-                    host,
-                    b" ",
-                    port,
-                    b" ",
-                    reply_host,
-                    b" ",
-                    reply_port,
-                    b" ",
-                    cseq,
-                    b"\n",
-                    self.branch,
-                    b"\n",
-                    self.call_id,
-                    b"\n",
-                    self.from_tag,
-                ],
-            )
+            digest(key, purpose, &parts)
         })
+    }
+
+    /// What stands behind the host, 64 bytes at most.
+    fn push_ends(&self, text: &mut Text<SHORT>) {
+        text.push_byte(b' ');
+        text.push_number(self.port.into());
+        text.push_byte(b' ');
+        text.push_address(self.reply_to.ip());
+        text.push_byte(b' ');
+        text.push_number(self.reply_to.port().into());
+        text.push_byte(b' ');
+        text.push_number(self.cseq);
+        text.push_byte(b'\n');
     }
 
     /// The hash that `candidate` (a branch without the cookie, or a To tag) says, when one of our secrets gives it.

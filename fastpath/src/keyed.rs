@@ -7,7 +7,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
 use crate::value::Host;
-use crate::written;
+use crate::written::{self, Text};
 
 /// 16 bytes, derived from a secret.
 pub type Key = [u8; 16];
@@ -26,31 +26,32 @@ pub enum Use {
     Choice = b'c',
 }
 
-/// Texts up to this many bytes are put together before they are hashed, which takes half the time of hashing by parts.
-const SHORT: usize = 256;
+/// Texts up to about this many bytes are put together before they are hashed, which is faster than hashing by parts.
+pub const SHORT: usize = 256;
 
 /// The keyed hash of these parts, one behind the other.
 #[must_use]
 pub fn digest(key: &Key, purpose: Use, parts: &[&[u8]]) -> u64 {
-    let mut text = [purpose as u8; SHORT];
-    let mut length = 1;
+    let mut text = Text::<SHORT>::default();
+    text.push_byte(purpose as u8);
     for part in parts {
-        let Some(room) = text.get_mut(length..length + part.len()) else {
-            return digest_by_parts(key, purpose, parts);
-        };
-        room.copy_from_slice(part);
-        length += part.len();
+        text.push(part);
     }
-    SipHasher24::new_with_key(key).hash(&text[..length])
-}
-
-fn digest_by_parts(key: &Key, purpose: Use, parts: &[&[u8]]) -> u64 {
+    if text.is_whole() {
+        return hash(key, &text);
+    }
     let mut hasher = SipHasher24::new_with_key(key);
     hasher.write(&[purpose as u8]);
     for part in parts {
         hasher.write(part);
     }
     hasher.finish()
+}
+
+/// The keyed hash of a text that begins with the byte for its use.
+#[must_use]
+pub fn hash<const N: usize>(key: &Key, text: &Text<N>) -> u64 {
+    SipHasher24::new_with_key(key).hash(text.as_bytes())
 }
 
 /// What a Call-ID is known by: gives the slot, the place among the recent choices, and a call's facts.

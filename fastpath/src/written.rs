@@ -1,157 +1,221 @@
-//! How is an address or a number written?  Short texts on the stack, for hashes and for lines.
+//! How is an address or a number written?  Short texts that are put together on the stack, for hashes and for lines.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The longest address: IPv6 with eight groups of four digits (a mapped one, `::ffff:` and dots, is shorter).
-const LONGEST_ADDRESS: usize = 39;
-/// The longest number, 2**32 - 1.
-const LONGEST_NUMBER: usize = 10;
+/// An IPv6 address has 39 bytes at most, and a text wants a little more room than it fills.
+const ROOM_OF_ADDRESS: usize = 48;
+const ROOM_OF_NUMBER: usize = 16;
 
-/// A text of at most `N` bytes, N below 256.
+/// A text of fewer than `N` bytes.  Nothing is written beyond its room: a text that has grown too long says so.
 #[derive(Clone, Copy, Debug)]
-pub struct Written<const N: usize> {
-    text: [u8; N],
-    length: u8,
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    length: usize, // more than N: it is too long
 }
 
-impl<const N: usize> Written<N> {
-    const EMPTY: Self = Written {
-        text: [0; N],
-        length: 0,
-    };
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Text {
+            bytes: [0; N],
+            length: 0,
+        }
+    }
+}
 
-    /// The text.
+impl<const N: usize> Text<N> {
+    /// The text; empty when it has grown too long.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.text[..usize::from(self.length)]
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    fn push(&mut self, byte: u8) {
-        self.text[usize::from(self.length)] = byte;
-        self.length += 1;
+    /// Whether all of it is there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.length <= N
     }
 
-    fn push_octet(&mut self, octet: u8) {
-        if octet >= 100 {
-            self.push(b'0' + octet / 100);
+    /// Append bytes.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(bytes);
+            self.length = end;
+        } else {
+            self.length = N + 1;
         }
-        if octet >= 10 {
-            self.push(b'0' + octet / 10 % 10);
-        }
-        self.push(b'0' + octet % 10);
     }
 
-    fn push_group(&mut self, group: u16) {
-        let mut begun = false;
-        for shift in [12, 8, 4, 0] {
-            let digit = (group >> shift & 0xF) as u8;
-            begun |= digit != 0 || shift == 0;
-            if begun {
-                self.push(HEX[usize::from(digit)]);
+    /// Append a byte.
+    #[inline]
+    pub fn push_byte(&mut self, byte: u8) {
+        self.push(&[byte]);
+    }
+
+    /// Append an address as Python's `sip.uri.canonical` writes it: no brackets, mapped addresses with dots.
+    #[inline]
+    pub fn push_address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.push_dotted(address.octets()),
+            IpAddr::V6(address) => self.push_colons(address),
+        }
+    }
+
+    /// Append a number in decimal digits.
+    #[inline]
+    pub fn push_number(&mut self, number: u32) {
+        if number < 1000 {
+            self.push_short(DECIMALS[number as usize]);
+        } else {
+            self.push_number(number / 1000);
+            let [high, middle, low, _] = DECIMALS[(number % 1000 + 1000) as usize];
+            self.push(&[high, middle, low]);
+        }
+    }
+
+    /// Append the first bytes, as many as the last one says: one store, where a copy of that length would be a call.
+    #[inline]
+    fn push_short(&mut self, [first, second, third, length]: [u8; 4]) {
+        self.push_some([first, second, third, 0], usize::from(length));
+    }
+
+    #[inline]
+    fn push_some(&mut self, bytes: [u8; 4], length: usize) {
+        match self
+            .bytes
+            .get_mut(self.length..)
+            .and_then(<[u8]>::first_chunk_mut)
+        {
+            Some(room) => {
+                *room = bytes;
+                self.length += length;
             }
+            None => self.length = N + 1,
+        }
+    }
+
+    #[inline]
+    fn push_dotted(&mut self, octets: [u8; 4]) {
+        let [first, second, third, fourth] = octets.map(usize::from);
+        self.push_short(DECIMALS[first]);
+        self.push_byte(b'.');
+        self.push_short(DECIMALS[second]);
+        self.push_byte(b'.');
+        self.push_short(DECIMALS[third]);
+        self.push_byte(b'.');
+        self.push_short(DECIMALS[fourth]);
+    }
+
+    /// RFC 5952 4 and 5: the first of the longest runs of two or more zero groups is `::`.
+    fn push_colons(&mut self, address: Ipv6Addr) {
+        if let Some(mapped) = address.to_ipv4_mapped() {
+            self.push(b"::ffff:");
+            self.push_dotted(mapped.octets());
+            return;
+        }
+        let groups = address.segments();
+        let zeros = longest_zeros(groups);
+        for (place, group) in groups.into_iter().enumerate() {
+            if zeros.contains(&place) {
+                if place == zeros.start {
+                    self.push_byte(b':');
+                }
+                continue;
+            }
+            if place > 0 {
+                self.push_byte(b':');
+            }
+            let leading = (group | 1).leading_zeros() / 4;
+            self.push_some(
+                (digits(group) >> (8 * leading)).to_le_bytes(),
+                4 - leading as usize,
+            );
+        }
+        if zeros.end == groups.len() && !zeros.is_empty() {
+            self.push_byte(b':');
         }
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Numbers below 1,000 and how many digits they have; then the same ones with all three digits.
+const DECIMALS: [[u8; 4]; 2000] = decimals();
 
-/// A numeric address as Python's `sip.uri.canonical` writes it: no brackets, mapped addresses with dots.
-#[must_use]
-pub fn address(address: IpAddr) -> Written<LONGEST_ADDRESS> {
-    let mut written = Written::EMPTY;
-    match address {
-        IpAddr::V4(address) => push_dotted(&mut written, address.octets()),
-        IpAddr::V6(address) => push_colons(&mut written, address),
+#[allow(clippy::cast_possible_truncation)] // digits
+const fn decimals() -> [[u8; 4]; 2000] {
+    let mut texts = [[0; 4]; 2000];
+    let mut number = 0;
+    while number < 1000 {
+        let digits = [
+            b'0' + (number / 100) as u8,
+            b'0' + (number / 10 % 10) as u8,
+            b'0' + (number % 10) as u8,
+        ];
+        texts[number] = match number {
+            0..10 => [digits[2], 0, 0, 1],
+            10..100 => [digits[1], digits[2], 0, 2],
+            _ => [digits[0], digits[1], digits[2], 3],
+        };
+        texts[1000 + number] = [digits[0], digits[1], digits[2], 3];
+        number += 1;
     }
-    written
+    texts
+}
+
+/// The hexadecimal digits of 16 bits, the first one in the lowest byte.
+#[inline]
+fn digits(bits: u16) -> u32 {
+    let bits = u32::from(bits);
+    let nibbles = bits >> 12 | (bits >> 8 & 15) << 8 | (bits >> 4 & 15) << 16 | (bits & 15) << 24;
+    let letters = (nibbles + 0x0606_0606) >> 4 & 0x0101_0101;
+    nibbles + 0x3030_3030 + letters * u32::from(b'a' - b'9' - 1)
+}
+
+/// The first of the longest runs of two or more zero groups; empty when there is none.
+fn longest_zeros(groups: [u16; 8]) -> std::ops::Range<usize> {
+    let (mut longest, mut run) = (0..0, 0);
+    for (place, group) in groups.into_iter().enumerate() {
+        run = if group == 0 { run + 1 } else { 0 };
+        if run > longest.len() {
+            longest = place + 1 - run..place + 1;
+        }
+    }
+    if longest.len() > 1 { longest } else { 0..0 }
+}
+
+/// A numeric address as Python's `sip.uri.canonical` writes it.
+#[must_use]
+pub fn address(address: IpAddr) -> Text<ROOM_OF_ADDRESS> {
+    let mut text = Text::default();
+    text.push_address(address);
+    text
 }
 
 /// A number in decimal digits.
 #[must_use]
-pub fn number(mut number: u32) -> Written<LONGEST_NUMBER> {
-    let mut backwards = [0; LONGEST_NUMBER];
-    let mut length = 0;
-    loop {
-        backwards[length] = b'0' + (number % 10) as u8;
-        length += 1;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    let mut written = Written::EMPTY;
-    backwards[..length]
-        .iter()
-        .rev()
-        .for_each(|digit| written.push(*digit));
-    written
+pub fn number(number: u32) -> Text<ROOM_OF_NUMBER> {
+    let mut text = Text::default();
+    text.push_number(number);
+    text
 }
 
 /// A 64-bit hash in 16 hexadecimal digits.
 #[must_use]
+#[allow(clippy::cast_possible_truncation)] // a quarter at a time
 pub fn hex64(hash: u64) -> [u8; 16] {
     let mut text = [0; 16];
-    for (byte, pair) in hash.to_be_bytes().iter().zip(text.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xF)]]);
-    }
+    let (high, low) = text.split_at_mut(8);
+    high.copy_from_slice(&hex32((hash >> 32) as u32));
+    low.copy_from_slice(&hex32(hash as u32));
     text
 }
 
 /// A 32-bit hash in eight hexadecimal digits.
 #[must_use]
+#[allow(clippy::cast_possible_truncation)] // a half at a time
 pub fn hex32(hash: u32) -> [u8; 8] {
-    let mut text = [0; 8];
-    for (byte, pair) in hash.to_be_bytes().iter().zip(text.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xF)]]);
-    }
-    text
-}
-
-fn push_dotted<const N: usize>(written: &mut Written<N>, octets: [u8; 4]) {
-    for (place, octet) in octets.into_iter().enumerate() {
-        if place > 0 {
-            written.push(b'.');
-        }
-        written.push_octet(octet);
-    }
-}
-
-/// RFC 5952 4 and 5: the first of the longest runs of two or more zero groups is `::`.
-fn push_colons<const N: usize>(written: &mut Written<N>, address: Ipv6Addr) {
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        b"::ffff:".iter().for_each(|byte| written.push(*byte));
-        push_dotted(written, mapped.octets());
-        return;
-    }
-    let groups = address.segments();
-    let (from, length) = longest_zeros(groups);
-    for (place, group) in groups.into_iter().enumerate() {
-        if place == from && length > 1 {
-            written.push(b':');
-        }
-        if length > 1 && (from..from + length).contains(&place) {
-            if place == 7 {
-                written.push(b':');
-            }
-            continue;
-        }
-        if place > 0 {
-            written.push(b':');
-        }
-        written.push_group(group);
-    }
-}
-
-/// Where the first of the longest runs of zero groups begins, and how long it is.
-fn longest_zeros(groups: [u16; 8]) -> (usize, usize) {
-    let (mut longest, mut run) = ((0, 0), 0);
-    for (place, group) in groups.into_iter().enumerate() {
-        run = if group == 0 { run + 1 } else { 0 };
-        if run > longest.1 {
-            longest = (place + 1 - run, run);
-        }
-    }
-    longest
+    let (high, low) = (digits((hash >> 16) as u16), digits(hash as u16));
+    (u64::from(low) << 32 | u64::from(high)).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -212,7 +276,7 @@ mod tests {
 
     #[test]
     fn numbers_have_no_leading_zero() {
-        for value in [0, 1, 9, 10, 99, 5060, 65_535, 2_147_483_647, u32::MAX] {
+        for value in (0..70_000).chain([999_999, 1_000_000, 1_002_003, 2_147_483_647, u32::MAX]) {
             assert_eq!(number(value).as_bytes(), value.to_string().as_bytes());
         }
     }
@@ -223,5 +287,23 @@ mod tests {
         assert_eq!(&hex64(0), b"0000000000000000");
         assert_eq!(&hex32(0xdead_beef), b"deadbeef");
         assert_eq!(&hex32(1), b"00000001");
+    }
+
+    #[test]
+    fn a_text_that_grows_too_long_says_so_for_ever() {
+        let mut text = Text::<8>::default();
+        text.push(b"12345678");
+        assert!(text.is_whole());
+        assert_eq!(text.as_bytes(), b"12345678");
+        let grow: [fn(&mut Text<8>); 3] = [
+            |text| text.push_byte(b'9'),
+            |text| text.push_number(5),
+            |text| text.push(b""),
+        ];
+        for more in grow {
+            more(&mut text);
+            assert!(!text.is_whole());
+            assert_eq!(text.as_bytes(), b"");
+        }
     }
 }
