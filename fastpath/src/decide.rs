@@ -213,3 +213,6 @@ fn call_fact(image: &Image, request: &Request<'_>, hop: &Hop) -> Option<CallFact
     );
     Some(CallFact { key, step })
 }
+
+#[cfg(test)]
+mod tests;
