@@ -2,13 +2,18 @@
 
 from array import array
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Any, Self, final
 
 from dispatcher.flat import Way
+from sip.uri import Address
 
-__all__ = ["Draft", "Image", "RecentChoices", "__version__"]
+__all__ = ["Draft", "Image", "RecentChoices", "__version__", "decide"]
 
 __version__: str
+
+def decide(
+    image: Image, recent: RecentChoices, datagram: bytes, source: Address, arrival: int, now: float
+) -> tuple[Any, ...]: ...
 
 @final
 class Draft:

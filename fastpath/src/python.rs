@@ -2,11 +2,13 @@
 
 use pyo3::prelude::*;
 
+mod decide;
 pub mod image;
 
 #[pymodule]
 fn _fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Python takes a module of its own version only.
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    decide::register(module)?;
     image::register(module)
 }

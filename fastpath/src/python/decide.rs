@@ -10,9 +10,15 @@ use super::image::{Image, RecentChoices};
 use crate::decide::{Scratch, decide as decided};
 use crate::outcome::{CallStep, Decision, DropReason, Forward};
 
-/// `("hand-over", order)`, `("drop", label)`, or `"forward"` and the fields of `outcome::Forward`, the payload first.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(decide, module)?)
+}
+
+/// `("hand-over", order)`, `("drop", label)`, or `"forward"` and the fields of Python's `Forward` in their order.
+///
+/// The fact is its key and the value of its step; the branch is a number, of a request too.
 #[pyfunction]
-pub fn decide<'py>(
+fn decide<'py>(
     py: Python<'py>,
     image: &Image,
     recent: &RecentChoices,
@@ -27,8 +33,8 @@ pub fn decide<'py>(
         .map_err(|_| PyValueError::new_err("the source is no numeric address"))?;
     let mut out = Vec::new();
     let decision = decided(
-        image.get(),
-        recent.get(),
+        &image.0,
+        &recent.0,
         &mut Scratch::new(),
         datagram,
         SocketAddr::new(host, source.1),
