@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::keyed::{Key, Use, digest, with_host};
-use crate::places::{Hosts, Places};
+use crate::places::{Addresses, Hosts, Places};
 use crate::rules::Rule;
 use crate::value::{Host, Uri};
 use crate::written;
@@ -115,7 +115,7 @@ pub struct Fixed {
     /// In their order.
     pub rules: Vec<Rule>,
     /// `Snapshot._core_hosts`.
-    pub core_hosts: FxHashSet<IpAddr>,
+    pub core_hosts: Addresses,
     /// `core_networks`: first and last address of each.
     pub core_networks: Vec<(IpAddr, IpAddr)>,
     /// `Snapshot._listed`.
@@ -182,7 +182,7 @@ impl Fixed {
                 salt: 0,
             },
             rules: Vec::new(),
-            core_hosts: FxHashSet::default(),
+            core_hosts: Addresses::default(),
             core_networks: Vec::new(),
             listed: Places::default(),
             own: Places::default(),
@@ -233,7 +233,7 @@ impl Fixed {
     /// A destination of the last set.
     pub fn add_destination(&mut self, address: SocketAddr, number: u32, socket: Option<usize>) {
         self.by_number.insert(number, self.destinations.len());
-        self.core_hosts.insert(address.ip());
+        self.core_hosts.add(address.ip());
         self.destinations.push(Destination {
             address,
             number,
@@ -268,7 +268,7 @@ impl Image {
     /// Whether an address is on the core side.
     #[must_use]
     pub fn is_core(&self, host: IpAddr) -> bool {
-        self.fixed.core_hosts.contains(&host)
+        self.fixed.core_hosts.contains(host)
             || self
                 .fixed
                 .core_networks
