@@ -75,6 +75,7 @@ def tool(name: str) -> str:
 def build() -> Path:
     """The module with counters, without optimisation; its path."""
     python = {"PYO3_PYTHON": sys.executable, "RUSTFLAGS": "-C instrument-coverage"}
+    python["LLVM_PROFILE_FILE"] = os.devnull  # the programs that only build count too
     options = ["--quiet", "--locked", "--lib", "--features", "python", "--target-dir", str(WORK)]
     run("cargo", "build", *options, cwd=CRATE, **python)
     return WORK / "debug" / "lib_fastpath.so"
