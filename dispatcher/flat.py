@@ -88,7 +88,7 @@ def flatten(
     `draft_of` makes a draft for the hash keys of the secrets.
     """
     liveness, ramp = alive(snapshot)
-    if before is not None and _same_list(before.snapshot, snapshot):
+    if before is not None and is_same_list(before.snapshot, snapshot):
         return Flat(snapshot, before.image.with_liveness(version, liveness, ramp))
     draft = draft_of(list(snapshot.keys))
     policy = snapshot.policy
@@ -123,7 +123,7 @@ def alive(snapshot: Snapshot) -> tuple[bytes, bytes]:
     )
 
 
-def _same_list(ours: Snapshot, theirs: Snapshot) -> bool:
+def is_same_list(ours: Snapshot, theirs: Snapshot) -> bool:
     """Whether two snapshots differ in nothing but who lives; what is equal but made anew counts as different."""
     return (
         ours.policy is theirs.policy

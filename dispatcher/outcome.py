@@ -25,7 +25,7 @@ class DropReason(Reason):
     EDGE_TO_EDGE = ("edge_to_edge", "an ACK or CANCEL from the edge that asks to leave to the edge")
     SHORT = ("short", "a reply shorter than its Content-Length")
     INTERNAL = ("internal", "a mistake in this program; the log has its traceback")
-    OVERLOAD = ("overload", "too many messages wait for the name service")
+    OVERLOAD = ("overload", "too many messages wait, for the name service or for the part of the path that is Python")
 
 
 class Refusal(Reason):

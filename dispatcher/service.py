@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import trio
@@ -13,6 +13,7 @@ import trio
 from dispatcher.callload import CallTable
 from dispatcher.choice import Chance
 from dispatcher.counters import Counters
+from dispatcher.engine import Engine
 from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
@@ -20,10 +21,14 @@ from dispatcher.route import route
 from dispatcher.sent import SentBranches
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
+from dispatcher.steps import Steps
 from health.errorqueue import SocketError
 from health.sending import SENT, receive, send
 from health.unanswered import Unanswered
 from sip.uri import Address
+
+if TYPE_CHECKING:
+    from dispatcher._fastpath import RecentChoices as CompiledChoices
 
 BATCH = 64
 """Datagrams read at once: bounds what one listener does before everything else has its turn."""
@@ -42,6 +47,8 @@ SILENCE_CHECK_S = 0.25
 
 _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))
 """What says that a destination cannot be reached; a packet that is too long for the way there does not."""
+
+_MISTAKE = "a datagram was dropped by a mistake in this program; please report it"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -72,7 +79,8 @@ class Witness(Protocol):
 class Service:
     """Forwards between its listeners by its snapshot, which `swap` replaces at any moment.
 
-    The listeners stay the caller's to close.
+    The listeners stay the caller's to close.  With `engine` its threads read them, and only what is unusual is dealt
+    with here; `recent` is its table then.
     """
 
     def __init__(
@@ -81,36 +89,55 @@ class Service:
         snapshot: Snapshot,
         *,
         names: NameService,
-        recent: RecentChoices,
+        recent: RecentChoices | CompiledChoices,
         rng: random.Random,
         witness: Witness,
+        engine: Engine | None = None,
     ) -> None:
         self.snapshot = snapshot
-        self.counters = Counters()
-        self.calls = CallTable(recent.entries)
+        self._counters = Counters()
         self._listeners = tuple(listeners)
         self._names = names
-        self._recent = recent
         self._rng = rng
         self._witness = witness
-        self._unanswered = Unanswered()
+        self._recent = recent
+        self.engine = engine
+        self.calls = CallTable(recent.entries) if engine is None else engine.calls
+        self._sent = SentBranches() if engine is None else engine.sent
+        self._unanswered = Unanswered() if engine is None else engine.unanswered
+        if engine is not None:
+            engine.swap(snapshot)
+            engine.open([opened.sock.fileno() for opened in listeners])
         self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
-        self._sent = SentBranches()
         self._budget = LogBudget()
         self._mistakes = LogBudget()
         self._reading = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
 
+    @property
+    def counters(self) -> Counters:
+        """What has been counted so far; with an engine a sum as of now, which takes its time: ask once."""
+        return self._counters if self.engine is None else self.engine.with_own(self._counters)
+
+    def prepare(self, snapshot: Snapshot) -> Steps[None]:
+        """Get ready for a `swap` to this list, a little at a time."""
+        if self.engine is not None:
+            yield from self.engine.prepare(snapshot)
+
     def swap(self, snapshot: Snapshot) -> None:
         """Use this snapshot from the next datagram on."""
         self.snapshot = snapshot
+        if self.engine is not None:
+            self.engine.swap(snapshot)
 
     def forget(self, number: int) -> None:
         """Begin anew with what is counted of a destination."""
-        self.counters.forget(number)
+        self._counters.forget(number)
         self.calls.forget(number)
+        if self.engine is not None:
+            self.engine.forget(number)
 
     def stop(self) -> None:
         """Stop waiting for datagrams; `serve` returns when what the kernel holds already has been dealt with."""
@@ -120,6 +147,9 @@ class Service:
         """Forward until `stop` is called."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            if self.engine is not None:
+                await self._serve_beside(self.engine, task_status)
+                return
             with self._reading:
                 async with trio.open_nursery() as readers:
                     for place in range(len(self._listeners)):
@@ -128,6 +158,46 @@ class Service:
                     task_status.started()
             for place in range(len(self._listeners)):
                 self._finish(place)
+
+    async def _serve_beside(self, engine: Engine, task_status: trio.TaskStatus[None]) -> None:
+        """Deal with what the threads leave to Python, until `stop` and until they have ended."""
+        engine.start(trio.current_time())
+        try:
+            with self._reading:
+                async with trio.open_nursery() as attendants:
+                    attendants.start_soon(self._attend, engine)
+                    attendants.start_soon(self._watch_for_silence)
+                    task_status.started()
+            async with trio.open_nursery() as last:
+                last.start_soon(self._attend, engine)  # else what is unusual would find its queue full
+                await trio.to_thread.run_sync(engine.stop)
+                last.cancel_scope.cancel()
+            while self._take_left(engine):
+                pass
+        finally:
+            engine.stop(at_once=True)
+
+    async def _attend(self, engine: Engine) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(engine.fileno())
+            while self._take_left(engine) == BATCH:
+                await trio.lowlevel.checkpoint()
+
+    def _take_left(self, engine: Engine) -> int:
+        """Deal with a batch of what the threads have left to Python; how many datagrams that were."""
+        taken = engine.take(BATCH)
+        now = trio.current_time()
+        for payload, source, arrival in taken.messages:
+            self._take(payload, source, arrival, now)
+        engine.done()
+        if taken.errors:
+            self._note_errors(taken.errors)
+        for number, seconds in taken.busy:
+            self._witness.unavailable(number, seconds)
+        for host, said in taken.mistakes:
+            if self._mistakes.spend(host, now) is not None:
+                log.error(_MISTAKE, source=host, said=said)
+        return len(taken.messages)
 
     def _finish(self, place: int) -> None:
         """Deal with what the kernel holds for a listener, but not with senders that never pause."""
@@ -161,8 +231,8 @@ class Service:
 
     def _take(self, payload: bytes, source: Address, arrival: int, now: float, lookups: int = 0) -> None:
         if not lookups:
-            self.counters.received += 1
-            self.counters.received_bytes += len(payload)
+            self._counters.received += 1
+            self._counters.received_bytes += len(payload)
         recent = self._recent.lookup
         try:
             outcome = route(
@@ -177,9 +247,9 @@ class Service:
                 calls=self.calls.active,
             )
         except Exception:  # a mistake of ours costs one datagram, not the proxy
-            self.counters.dropped[DropReason.INTERNAL] += 1
+            self._counters.dropped[DropReason.INTERNAL] += 1
             if self._mistakes.spend(source[0], now) is not None:
-                log.exception("a datagram was dropped by a mistake in this program; please report it", source=source[0])
+                log.exception(_MISTAKE, source=source[0])
             return
         if isinstance(outcome, Forward):
             self._forward(outcome, now)
@@ -195,11 +265,11 @@ class Service:
         if outcome.call is not None:
             self.calls.note(outcome.call, number, now)
         if number is not None:
-            self.counters.last_seen[number] = now
+            self._counters.last_seen[number] = now
             if outcome.status:
                 self._note_reply(outcome, number)
             else:
-                self.counters.requests[number] += 1
+                self._counters.requests[number] += 1
                 self._sent.remember(outcome.address, outcome.payload)
                 if outcome.expects_answer:
                     self._unanswered.sent(number, now)
@@ -207,11 +277,11 @@ class Service:
                     self._recent.remember(outcome.remember, number, now)
                     self._chance = Chance(self._chance.turn + 1, self._rng.getrandbits(64))
         if self._send(outcome.payload, outcome.address, outcome.listener):
-            self.counters.forwarded += 1
+            self._counters.forwarded += 1
 
     def _note_reply(self, outcome: Forward, number: int) -> None:
         """What a reply tells of the server that it comes from."""
-        counters = self.counters
+        counters = self._counters
         counters.replies[number, outcome.status // 100] += 1
         latency = outcome.latency
         if latency is not None:
@@ -229,13 +299,13 @@ class Service:
 
     def _end(self, outcome: Reply | Drop, source: Address) -> None:
         if isinstance(outcome, Drop):
-            self.counters.dropped[outcome.reason] += 1
+            self._counters.dropped[outcome.reason] += 1
             if outcome.reason is DropReason.EDGE_TO_EDGE:
                 self._log_refusal(source)
             return
-        self.counters.answered[outcome.status] += 1
+        self._counters.answered[outcome.status] += 1
         if outcome.refusal is not None:
-            self.counters.refused[outcome.refusal] += 1
+            self._counters.refused[outcome.refusal] += 1
             if outcome.refusal is Refusal.EDGE_TO_EDGE:
                 self._log_refusal(source)
         self._send(outcome.payload, outcome.address, outcome.listener)
@@ -247,7 +317,7 @@ class Service:
         if result.errors:
             self._note_errors(result.errors)
         if result.errno:
-            self.counters.unsent[result.outcome] += 1
+            self._counters.unsent[result.outcome] += 1
             return False
         return True
 
@@ -257,7 +327,7 @@ class Service:
         It is believed only if it quotes a request that was sent there.
         """
         for error in errors:
-            self.counters.network_errors[error.errno] += 1
+            self._counters.network_errors[error.errno] += 1
             if error.address is None or not error.from_network or error.errno not in _UNREACHABLE:
                 continue
             places = self.snapshot.places_at(error.address)
@@ -268,7 +338,7 @@ class Service:
     def _wait_for_name(self, asked: Resolve, payload: bytes, source: Address, arrival: int, lookups: int) -> None:
         """Keep a request until its next hop's name is known; those behind it for the same name keep their order."""
         if self._waiting_count >= MAX_WAITING or lookups >= MAX_LOOKUPS_A_REQUEST or self._nursery is None:
-            self.counters.dropped[DropReason.OVERLOAD] += 1
+            self._counters.dropped[DropReason.OVERLOAD] += 1
             return
         self._waiting_count += 1
         queue = self._waiting.get(asked)
@@ -279,7 +349,7 @@ class Service:
         self._nursery.start_soon(self._look_up, asked)
 
     async def _look_up(self, asked: Resolve) -> None:
-        self.counters.lookups += 1
+        self._counters.lookups += 1
         addresses: tuple[Address, ...] | None = None
         try:
             addresses = await self._names.fetch(asked.host, asked.port, asked.transport)
@@ -288,7 +358,7 @@ class Service:
         queue = self._waiting.pop(asked)
         self._waiting_count -= len(queue)
         if addresses is None:
-            self.counters.dropped[DropReason.OVERLOAD] += len(queue)
+            self._counters.dropped[DropReason.OVERLOAD] += len(queue)
             return
         now = trio.current_time()
         for payload, source, arrival, lookups in queue:

@@ -21,10 +21,14 @@ class stepwise(Generic[Arguments, Result]):  # noqa: N801 - a decorator
         update_wrapper(self, steps)
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        steps = self.steps(*args, **kwargs)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+        return in_one_go(self.steps(*args, **kwargs))
+
+
+def in_one_go(steps: Steps[Result]) -> Result:
+    """The result of steps, without a pause between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate
 
 ALPHA = 0.1
@@ -30,6 +31,13 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         self._counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.total += seconds
+
+    def plus(self, counts: Sequence[int], total: float) -> Histogram:
+        """Both together: `counts` are another's samples by bucket, `total` is their sum."""
+        both = Histogram()
+        both._counts = [own + other for own, other in zip(self._counts, counts, strict=True)]
+        both.total = self.total + total
+        return both
 
     @property
     def count(self) -> int:

@@ -71,6 +71,11 @@ class SendResult:
     errors: tuple[SocketError, ...] = ()
 
 
+def outcome_of(number: int) -> SendOutcome:
+    """What an errno of a send means."""
+    return _OUTCOMES.get(number, SendOutcome.FAILED)
+
+
 SENT = SendResult(SendOutcome.SENT)
 """The common case: one value for all of them, so `send(...) is SENT` is the cheapest test."""
 
@@ -100,7 +105,7 @@ def _send_again(sock: socket.socket, payload: bytes, address: Address, error: OS
         others += foreign
         # The first failure may be an older one's even with an empty queue: there was no memory for the entry.
         if number in _OURS_FOR_SURE or attempts == SEND_ATTEMPTS or (attempts > 1 and not foreign):
-            return SendResult(_OUTCOMES.get(number, SendOutcome.FAILED), number, tuple(others))
+            return SendResult(outcome_of(number), number, tuple(others))
         attempts += 1
         try:
             sock.sendto(payload, address)

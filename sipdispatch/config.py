@@ -12,6 +12,7 @@ from typing import Literal
 import attrs
 
 from dispatcher.algorithm import DEFAULT, Algorithm
+from dispatcher.fastpath import Wish
 from dispatcher.listener import Listener
 from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
@@ -93,7 +94,8 @@ class Proxy:
 
     A Listener may be a wildcard, which the proxy expands at its start; an `advertise` of the section is already in its
     one listener.  `no_destination` is a status code or "panic"; `retry_after` is seconds, `recent_choices` entries,
-    the buffers are bytes.  `server_header` "" leaves the header out.
+    the buffers are bytes.  `server_header` "" leaves the header out.  `workers` are threads of the fast path, None for
+    one a core.
     """
 
     listen: tuple[Listener, ...]
@@ -115,6 +117,8 @@ class Proxy:
     server_header: str = "sipdispatch"
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
+    fastpath: Wish = "auto"
+    workers: int | None = None
     routes: tuple[Rule, ...] = ()
 
 

@@ -18,6 +18,7 @@ import trio
 
 from dispatcher.counters import Counters
 from dispatcher.destination import Destination, Entry
+from dispatcher.engine import Engine, usable_cores
 from dispatcher.fastpath import PacketPath, packet_path
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
@@ -98,13 +99,15 @@ async def serve(
             nursery.start_soon(states.keep)
             states.changed()  # so that a disk that takes nothing is said now, and not when the first server is down
             await nursery.start(upkeep.vitals.serve)
+            engine = _engine_of(settings) if running.identity.packet_path.compiled else None
             service = upkeep.service = Service(
                 listeners,
                 upkeep.snapshot,
                 names=next_hops,
-                recent=RecentChoices(settings.recent_choices),
+                recent=RecentChoices(settings.recent_choices) if engine is None else engine.recent,
                 rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
                 witness=upkeep.vitals,
+                engine=engine,
             )
             running.begin(upkeep, service)
             nursery.start_soon(running.look)
@@ -116,7 +119,7 @@ async def serve(
             await _serve_http(config.sections, running, nursery)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             nursery.start_soon(servicemanager.keep_alive)
-            _say_started(listeners, len(service.snapshot.destinations), secrets[0], running.identity.packet_path)
+            _say_started(listeners, service, secrets[0], running.identity.packet_path)
             task_status.started(service)
             await service.serve()
             running.end()
@@ -152,6 +155,9 @@ async def _take_up(
 ) -> tuple[tuple[bytes, ...], list[OpenListener], tuple[Entry, ...], tuple[Problem, ...]]:
     """Secrets, open listeners, list and its warnings; raises CommandError with all that is wrong with any of them."""
     faults: list[Fault] = []
+    path = packet_path(settings.fastpath)
+    if settings.fastpath == "on" and not path.compiled:
+        faults.append(Fault(path.why_not, 'fastpath = "on"', 'install a Rust toolchain and build it, or write "auto"'))
     secrets: tuple[bytes, ...] = ()
     listeners: list[OpenListener] = []
     try:
@@ -176,8 +182,12 @@ def _identity_of(config: Config, listeners: Sequence[OpenListener], secret_in_us
         list_path=str(config.proxy.list_path),
         secret_fingerprint=secret.fingerprint(secret_in_use),
         probing=config.sections.health.enabled,
-        packet_path=packet_path(),
+        packet_path=packet_path(config.proxy.fastpath),
     )
+
+
+def _engine_of(settings: Proxy) -> Engine:
+    return Engine(settings.recent_choices, settings.workers or usable_cores())
 
 
 async def _serve_control(config: Config, steering: Steering, nursery: trio.Nursery) -> None:
@@ -364,7 +374,7 @@ def expanded(wanted: Sequence[Listener]) -> list[Listener]:
     return listeners
 
 
-def _say_started(listeners: Sequence[OpenListener], destinations: int, first_secret: bytes, path: PacketPath) -> None:
+def _say_started(listeners: Sequence[OpenListener], service: Service, first_secret: bytes, path: PacketPath) -> None:
     for opened in listeners:
         if opened.shortfall is not None:
             log.warning(opened.shortfall)
@@ -373,9 +383,10 @@ def _say_started(listeners: Sequence[OpenListener], destinations: int, first_sec
         version=version_number(),
         packet_path=str(path),
         **({"packet_path_why": path.why_not} if path.why_not else {}),
+        **({} if service.engine is None else {"workers": service.engine.workers}),
         listen=[str(opened.listener) for opened in listeners],
         receive_buffer_bytes=[opened.receive_buffer_bytes for opened in listeners],
-        destinations=destinations,
+        destinations=len(service.snapshot.destinations),
         secret=secret.fingerprint(first_secret),
     )
     servicemanager.tell("READY=1")

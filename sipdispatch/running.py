@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import attrs
@@ -127,7 +127,7 @@ class Running:
             self._messages.look(await in_slices(_messages_of(self._counters)), now)
             if self._service is not None:
                 calls = self._service.calls
-                await in_slices(calls.expire_all(now))  # while no message comes, nobody else lets them go
+                await in_slices(_expired(calls.expire_all(now)))  # while no message comes, nobody else lets them go
                 self._calls.look(calls.begun_by_number(), now)
             await trio.sleep(LOOK_S)
 
@@ -215,10 +215,10 @@ class Running:
         snapshot = self._upkeep.snapshot
         assert snapshot is not None  # noqa: S101 - the proxy forwards
         board = self._upkeep.vitals.board()
+        counters, identity = self._counters, self.identity  # once: with the fast path they are added up anew
         sets = []
         for set_id, pool in snapshot.pools.items():
-            sets.append((yield from self._set(snapshot, set_id, pool, board)))
-        counters, identity = self._counters, self.identity
+            sets.append((yield from self._set(snapshot, set_id, pool, board, counters)))
         return ProxyFacts(
             version=version_number(),
             packet_path=str(identity.packet_path),
@@ -247,7 +247,9 @@ class Running:
             },
         )
 
-    def _set(self, snapshot: Snapshot, set_id: int, pool: Pool, board: Board) -> Generator[None, None, SetFacts]:
+    def _set(
+        self, snapshot: Snapshot, set_id: int, pool: Pool, board: Board, counters: Counters
+    ) -> Generator[None, None, SetFacts]:
         start = snapshot.starts[set_id]
         shares = shares_of(pool, snapshot.liveness[set_id])
         found = []
@@ -255,13 +257,15 @@ class Running:
             number = snapshot.numbers[start + place]
             standing = board.standings.get(number)
             if standing is not None:
-                found.append(self._destination(number, destination, standing, shares.get(place, 0.0)))
+                found.append(self._destination(number, destination, standing, shares.get(place, 0.0), counters))
             if not place % STEP:
                 yield
         return SetFacts(set_id=set_id, algorithm=str(snapshot.policy.algorithm), destinations=tuple(found))
 
-    def _destination(self, number: int, destination: Destination, standing: Standing, share: float) -> DestinationFacts:
-        counters, entry = self._counters, destination.entry
+    def _destination(
+        self, number: int, destination: Destination, standing: Standing, share: float, counters: Counters
+    ) -> DestinationFacts:
+        entry = destination.entry
         ago = time.time() - trio.current_time()
         seen = counters.last_seen.get(number)
         probed = self.identity.probing and not entry.flags & NO_PING
@@ -302,6 +306,10 @@ def _messages_of(counters: Counters) -> Steps[dict[int, int]]:
         messages[number] = messages.get(number, 0) + count
         yield
     return messages
+
+
+def _expired(steps: Iterable[None]) -> Steps[None]:
+    yield from steps
 
 
 def _about(number: int, destination: Destination) -> About:

@@ -136,10 +136,10 @@ class Steering:
     async def wait_drained(self, set_id: int, name: str) -> None:
         """Return when these destinations have no call, and what belonged to the last one has been said."""
         numbers = self._numbers(set_id, name)
-        calls, seen = self.service.calls, self.service.counters.last_seen
+        calls = self.service.calls
         began = trio.current_time()
 
-        def is_drained(number: int, now: float) -> bool:
+        def is_drained(number: int, now: float, seen: Mapping[int, float]) -> bool:
             if calls.active(number):
                 return False
             quiet = now - seen.get(number, -math.inf)
@@ -148,7 +148,8 @@ class Steering:
         while True:
             now = trio.current_time()
             calls.expire(now)
-            if all(is_drained(number, now) for number in numbers):
+            seen = self.service.counters.last_seen
+            if all(is_drained(number, now, seen) for number in numbers):
                 return
             await trio.sleep(LOOK_S)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 import attrs
 
+from dispatcher.fastpath import Wish
 from dispatcher.listener import Listener
 from dispatcher.rules import Rule
 from sipdispatch import address_readers, readers
@@ -246,6 +247,8 @@ def _proxy_table(tables: Tables, base: Path) -> Table:
             "server_header": readers.read_server_header,
             "log_level": readers.read_word(get_args(LogLevel)),
             "log_format": readers.read_word(get_args(LogFormat)),
+            "fastpath": readers.read_word(get_args(Wish)),
+            "workers": readers.read_int(1, readers.WORKERS_MAXIMUM, "a number of threads"),
             "routes": partial(_routes, tables),
         },
         hint="write the line [proxy] above its keys",

@@ -409,6 +409,8 @@ class Upkeep:
                 self._version, self._base = base.version, base
                 self.publish()
 
+            if self.service is not None:
+                await in_slices(self.service.prepare(base))
             # Who leaves is watched until nobody chooses by the old list any more: else it would pass for well.
             await self.vitals.replace_targets(
                 [target for target, _ in targets],

@@ -3,12 +3,16 @@
 use pyo3::prelude::*;
 
 mod decide;
+pub mod engine;
 pub mod image;
+pub mod tables;
 
 #[pymodule]
 fn _fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Python takes a module of its own version only.
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     decide::register(module)?;
-    image::register(module)
+    image::register(module)?;
+    tables::register(module)?;
+    module.add_class::<engine::PyEngine>()
 }

@@ -15,8 +15,10 @@ from dispatcher.snapshot import Policy
 from health.board import State, Verdict
 from sip.message import Message
 from sip.uri import Address
+from tests.dispatcher.both import both as both_of
 from tests.dispatcher.world import PHONE, Dialog, Node, destination, make_snapshot, reply_to, request, values
 
+both = both_of(CallTable)
 BEGIN, ANSWERED, GOING, CHALLENGED, FAILED, END = CallStep
 A, B = 1000, 1001
 
@@ -33,8 +35,9 @@ class Counted:
         return self.table.active(A)
 
 
-def test_a_call_counts_from_its_invite_to_its_bye() -> None:
-    tell = Counted()
+@both
+def test_a_call_counts_from_its_invite_to_its_bye(table: type[CallTable]) -> None:
+    tell = Counted(table())
     assert tell(BEGIN) == 1
     assert tell(BEGIN, key=2) == 2
     assert tell(ANSWERED, number=None) == 2
@@ -45,8 +48,9 @@ def test_a_call_counts_from_its_invite_to_its_bye() -> None:
     assert (tell.table.begun(B), tell.table.active(B), len(tell.table)) == (0, 0, 0)
 
 
-def test_it_is_known_since_when_a_destination_has_no_call() -> None:
-    tell = Counted()
+@both
+def test_it_is_known_since_when_a_destination_has_no_call(table: type[CallTable]) -> None:
+    tell = Counted(table())
     assert tell.table.idle_since(A) == float("-inf")
     tell(BEGIN, now=1.0)
     tell(BEGIN, key=2, now=1.0)
@@ -59,16 +63,18 @@ def test_it_is_known_since_when_a_destination_has_no_call() -> None:
     assert (tell.table.idle_since(A), tell.table.idle_since(B)) == (3.0, 1.0 + RINGING_S)
 
 
-def test_a_retransmission_counts_once() -> None:
-    tell = Counted()
+@both
+def test_a_retransmission_counts_once(table: type[CallTable]) -> None:
+    tell = Counted(table())
     assert [tell(BEGIN, now=now) for now in (0.0, 0.5, 1.5)] == [1, 1, 1]
     tell(ANSWERED)
     assert tell(BEGIN, now=3.0) == 1
     assert tell.table.begun(A) == 1
 
 
-def test_a_retransmission_to_another_server_takes_its_call_along() -> None:
-    tell = Counted()
+@both
+def test_a_retransmission_to_another_server_takes_its_call_along(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     assert tell(BEGIN, number=B) == 0
     assert (tell.table.active(B), tell.table.begun(A), tell.table.begun(B)) == (1, 1, 1)
@@ -76,8 +82,9 @@ def test_a_retransmission_to_another_server_takes_its_call_along() -> None:
     assert tell(BEGIN, number=A) == 0, "what has been answered stays"
 
 
-def test_a_failure_within_a_call_does_not_end_it() -> None:
-    tell = Counted()
+@both
+def test_a_failure_within_a_call_does_not_end_it(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(ANSWERED)
     tell(GOING)
@@ -85,8 +92,9 @@ def test_a_failure_within_a_call_does_not_end_it() -> None:
     assert tell(END) == 0
 
 
-def test_a_challenged_call_keeps_its_place_for_its_credentials() -> None:
-    tell = Counted()
+@both
+def test_a_challenged_call_keeps_its_place_for_its_credentials(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     assert tell(CHALLENGED, now=1.0) == 1
     assert tell(CHALLENGED, now=2.0) == 1
@@ -98,8 +106,9 @@ def test_a_challenged_call_keeps_its_place_for_its_credentials() -> None:
     assert tell.table.active(A) == 0
 
 
-def test_who_has_no_credentials_loses_its_place_soon() -> None:
-    tell = Counted()
+@both
+def test_who_has_no_credentials_loses_its_place_soon(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(CHALLENGED, now=1.0)
     tell(CHALLENGED, now=2.0)
@@ -107,17 +116,19 @@ def test_who_has_no_credentials_loses_its_place_soon() -> None:
     assert (tell.table.active(A), len(tell.table)) == (0, 0)
 
 
+@both
 @pytest.mark.parametrize(("step", "left"), [(FAILED, 0), (END, 0), (ANSWERED, 1), (GOING, 1)])
-def test_a_challenge_that_comes_late_misleads_nobody(step: CallStep, left: int) -> None:
-    tell = Counted()
+def test_a_challenge_that_comes_late_misleads_nobody(table: type[CallTable], step: CallStep, left: int) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(CHALLENGED)
     assert tell(step) == left
     assert tell(END) == 0
 
 
-def test_what_is_answered_needs_no_credentials() -> None:
-    tell = Counted()
+@both
+def test_what_is_answered_needs_no_credentials(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(CHALLENGED)
     tell(ANSWERED)
@@ -125,8 +136,9 @@ def test_what_is_answered_needs_no_credentials() -> None:
     assert tell.table.active(A) == 1
 
 
-def test_a_challenge_within_a_call_does_not_end_it() -> None:
-    tell = Counted()
+@both
+def test_a_challenge_within_a_call_does_not_end_it(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(ANSWERED)
     assert tell(CHALLENGED) == 1
@@ -134,35 +146,40 @@ def test_a_challenge_within_a_call_does_not_end_it() -> None:
     assert tell.table.active(A) == 1
 
 
-def test_a_challenged_call_may_come_again_to_another_server() -> None:
-    tell = Counted()
+@both
+def test_a_challenged_call_may_come_again_to_another_server(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(CHALLENGED)
     assert tell(BEGIN, number=B) == 0
     assert (tell.table.active(B), len(tell.table)) == (1, 1)
 
 
-def test_a_caller_may_hang_up_before_the_answer() -> None:
-    tell = Counted()
+@both
+def test_a_caller_may_hang_up_before_the_answer(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     assert tell(END) == 0
 
 
+@both
 @pytest.mark.parametrize("step", [ANSWERED, GOING, CHALLENGED, FAILED, END])
-def test_what_is_not_known_to_have_begun_is_nothing(step: CallStep) -> None:
-    tell = Counted()
+def test_what_is_not_known_to_have_begun_is_nothing(table: type[CallTable], step: CallStep) -> None:
+    tell = Counted(table())
     assert tell(step) == 0
     assert len(tell.table) == 0
 
 
-def test_a_call_that_nobody_has_in_the_list_is_not_counted() -> None:
-    tell = Counted()
+@both
+def test_a_call_that_nobody_has_in_the_list_is_not_counted(table: type[CallTable]) -> None:
+    tell = Counted(table())
     assert tell(BEGIN, number=None) == 0
     assert len(tell.table) == 0
 
 
-def test_a_phone_rings_for_three_minutes() -> None:
-    tell = Counted()
+@both
+def test_a_phone_rings_for_three_minutes(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(BEGIN, now=100.0)
     tell(GOING, now=100.0)
@@ -172,8 +189,9 @@ def test_a_phone_rings_for_three_minutes() -> None:
     assert (tell.table.active(A), len(tell.table)) == (0, 0)
 
 
-def test_a_call_lasts_two_hours_from_its_last_sign_of_life() -> None:
-    tell = Counted()
+@both
+def test_a_call_lasts_two_hours_from_its_last_sign_of_life(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     tell(ANSWERED, now=10.0)
     tell(BEGIN, key=2, now=20.0)
@@ -188,8 +206,9 @@ def test_a_call_lasts_two_hours_from_its_last_sign_of_life() -> None:
     assert tell.table.active(A) == 0
 
 
-def test_all_whose_time_is_over_are_taken_away_a_few_in_each_step() -> None:
-    tell = Counted()
+@both
+def test_all_whose_time_is_over_are_taken_away_a_few_in_each_step(table: type[CallTable]) -> None:
+    tell = Counted(table())
     for key in range(20):
         tell(BEGIN, key=key)
     tell(BEGIN, key=50, now=RINGING_S / 2)
@@ -200,16 +219,18 @@ def test_all_whose_time_is_over_are_taken_away_a_few_in_each_step() -> None:
     assert tell.table.active(A) == 1
 
 
-def test_who_is_forgotten_begins_anew_and_keeps_its_calls() -> None:
-    tell = Counted()
+@both
+def test_who_is_forgotten_begins_anew_and_keeps_its_calls(table: type[CallTable]) -> None:
+    tell = Counted(table())
     tell(BEGIN)
     assert tell.table.begun_by_number() == {A: 1}
     tell.table.forget(A)
     assert (tell.table.begun(A), tell.table.active(A), tell.table.begun_by_number()) == (0, 1, {})
 
 
-def test_a_step_takes_away_a_few_only() -> None:
-    tell = Counted()
+@both
+def test_a_step_takes_away_a_few_only(table: type[CallTable]) -> None:
+    tell = Counted(table())
     for key in range(20):
         tell(BEGIN, key=key)
     assert tell(GOING, key=99, now=RINGING_S) == 20 - MOST_EXPIRED
@@ -218,8 +239,9 @@ def test_a_step_takes_away_a_few_only() -> None:
     assert tell.table.active(A) == 0
 
 
-def test_when_there_are_too_many_those_go_whose_time_is_over_first() -> None:
-    tell = Counted(CallTable(3))
+@both
+def test_when_there_are_too_many_those_go_whose_time_is_over_first(table: type[CallTable]) -> None:
+    tell = Counted(table(3))
     tell(BEGIN, key=1)
     tell(ANSWERED, key=1)
     for key, now in ((2, 1.0), (3, 2.0), (4, 3.0), (5, 4.0)):
@@ -234,8 +256,9 @@ def test_when_there_are_too_many_those_go_whose_time_is_over_first() -> None:
     assert tell.table.active(B) == 3
 
 
-def test_without_room_nothing_is_remembered() -> None:
-    tell = Counted(CallTable(0))
+@both
+def test_without_room_nothing_is_remembered(table: type[CallTable]) -> None:
+    tell = Counted(table(0))
     assert tell(BEGIN) == 0
     assert (len(tell.table), tell.table.begun(A)) == (0, 1)
 
@@ -251,16 +274,19 @@ steps = st.lists(
 )
 
 
+@both
 @given(steps, st.integers(0, 4))
-def test_what_is_counted_is_what_is_there(told: list[tuple[CallStep, int, int | None, float]], entries: int) -> None:
-    tell = Counted(CallTable(entries))
+def test_what_is_counted_is_what_is_there(
+    table: type[CallTable], told: list[tuple[CallStep, int, int | None, float]], entries: int
+) -> None:
+    tell = Counted(table(entries))
     now = 0.0
     for step, key, number, pause in told:
         now += pause
         tell(step, key, number, now)
-        table = tell.table
-        assert table.active(A) + table.active(B) == len(table) <= entries
-        assert table.active(A) >= 0 <= table.active(B)
+        kept = tell.table
+        assert kept.active(A) + kept.active(B) == len(kept) <= entries
+        assert kept.active(A) >= 0 <= kept.active(B)
     for _ in range(30):
         tell.table.expire(now + ANSWERED_S)
     assert tell.table.active(A) + tell.table.active(B) == len(tell.table) == 0

@@ -3,9 +3,11 @@
 import pytest
 
 from dispatcher.sent import KEPT, SentBranches
+from tests.dispatcher.both import both as both_of
 
 SERVER = ("10.0.0.11", 5060)
 OTHER = ("10.0.0.12", 5060)
+both = both_of(SentBranches)
 FORGED = b"f" * 16
 
 
@@ -16,8 +18,9 @@ def sent(number: int, uri: bytes = b"sip:a@example.com") -> bytes:
     )
 
 
-def test_a_quote_as_far_as_the_branch_is_enough() -> None:
-    branches = SentBranches()
+@both
+def test_a_quote_as_far_as_the_branch_is_enough(table: type[SentBranches]) -> None:
+    branches = table()
     branches.remember(SERVER, sent(1))
     end = sent(1).index(b";rport")
     assert branches.was_sent(SERVER, sent(1))
@@ -27,16 +30,18 @@ def test_a_quote_as_far_as_the_branch_is_enough() -> None:
     assert not branches.was_sent(SERVER, b"")
 
 
-def test_another_branch_or_another_address_is_no_proof() -> None:
-    branches = SentBranches()
+@both
+def test_another_branch_or_another_address_is_no_proof(table: type[SentBranches]) -> None:
+    branches = table()
     branches.remember(SERVER, sent(1))
     assert not branches.was_sent(SERVER, sent(2))
     assert not branches.was_sent(OTHER, sent(1))
 
 
+@both
 @pytest.mark.parametrize("uri", [b"sip:z9hG4bK%b@example.com" % FORGED, b"sip:a;branch=z9hG4bK%b@example.com" % FORGED])
-def test_what_the_sender_wrote_into_the_request_uri_is_no_proof(uri: bytes) -> None:
-    branches = SentBranches()
+def test_what_the_sender_wrote_into_the_request_uri_is_no_proof(table: type[SentBranches], uri: bytes) -> None:
+    branches = table()
     branches.remember(SERVER, sent(1, uri))
     assert branches.was_sent(SERVER, sent(1))
     start_line = sent(1, uri).partition(b"\n")[0]
@@ -44,24 +49,27 @@ def test_what_the_sender_wrote_into_the_request_uri_is_no_proof(uri: bytes) -> N
         assert not branches.was_sent(SERVER, quoted)
 
 
-def test_a_reply_is_known_by_the_branch_that_it_shows_again() -> None:
-    branches = SentBranches()
+@both
+def test_a_reply_is_known_by_the_branch_that_it_shows_again(table: type[SentBranches]) -> None:
+    branches = table()
     branches.remember(SERVER, sent(1))
     assert branches.went(SERVER, b"%016x" % 1)
     assert not branches.went(OTHER, b"%016x" % 1)
     assert not branches.went(SERVER, b"%016x" % 2)
 
 
-def test_a_request_that_is_sent_elsewhere_counts_there() -> None:
-    branches = SentBranches()
+@both
+def test_a_request_that_is_sent_elsewhere_counts_there(table: type[SentBranches]) -> None:
+    branches = table()
     branches.remember(SERVER, sent(1))
     branches.remember(OTHER, sent(1))
     assert not branches.was_sent(SERVER, sent(1))
     assert branches.was_sent(OTHER, sent(1))
 
 
-def test_so_many_later_requests_are_kept_and_no_more_than_twice_as_many() -> None:
-    branches = SentBranches(kept=3)
+@both
+def test_so_many_later_requests_are_kept_and_no_more_than_twice_as_many(table: type[SentBranches]) -> None:
+    branches = table(kept=3)
     for number in range(3):
         branches.remember(SERVER, sent(number))
     for number in range(3, 6):

@@ -58,3 +58,16 @@ def test_counts_are_cumulative(samples: list[float]) -> None:
     assert histogram.cumulative() == (*expected, len(samples))
     assert histogram.count == len(samples)
     assert histogram.total == pytest.approx(sum(samples))
+
+
+@given(st.lists(SECONDS, max_size=20), st.lists(SECONDS, max_size=20))
+def test_two_histograms_make_one_of_all_samples(ours: list[float], theirs: list[float]) -> None:
+    one, other, both = Histogram(), Histogram(), Histogram()
+    for histogram, samples in ((one, ours), (other, theirs), (both, ours + theirs)):
+        for sample in samples:
+            histogram.observe(sample)
+    cumulative = other.cumulative()
+    counts = [count - before for before, count in zip((0, *cumulative), cumulative, strict=False)]
+    sum_of_both = one.plus(counts, other.total)
+    assert sum_of_both.cumulative() == both.cumulative()
+    assert sum_of_both.total == pytest.approx(both.total)

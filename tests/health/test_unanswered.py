@@ -6,15 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from health.unanswered import SILENCE_S, Unanswered
+from tests.dispatcher.both import both as both_of
+
+both = both_of(Unanswered)
 
 
-def test_nobody_owes_an_answer_at_first() -> None:
-    watch = Unanswered()
+@both
+def test_nobody_owes_an_answer_at_first(table: type[Unanswered]) -> None:
+    watch = table()
     assert watch.overdue(1e9) == ()
 
 
-def test_a_request_without_any_answer_is_overdue_once() -> None:
-    watch = Unanswered()
+@both
+def test_a_request_without_any_answer_is_overdue_once(table: type[Unanswered]) -> None:
+    watch = table()
     watch.sent(7, 10.0)
     watch.sent(7, 10.9)  # a retransmission, or another: the first counts
     assert watch.overdue(10.99) == ()
@@ -25,8 +30,9 @@ def test_a_request_without_any_answer_is_overdue_once() -> None:
     assert watch.overdue(13.0) == (7,)
 
 
-def test_any_answer_is_enough() -> None:
-    watch = Unanswered()
+@both
+def test_any_answer_is_enough(table: type[Unanswered]) -> None:
+    watch = table()
     watch.sent(7, 10.0)
     watch.sent(8, 10.0)
     watch.answered(7)
@@ -34,9 +40,12 @@ def test_any_answer_is_enough() -> None:
     assert watch.overdue(20.0) == (8,)
 
 
+@both
 @given(st.lists(st.tuples(st.sampled_from(["sent", "answered", "overdue"]), st.integers(1, 4), st.floats(0, 0.6))))
-def test_it_says_what_a_log_of_all_messages_would_say(happenings: list[tuple[str, int, float]]) -> None:
-    watch = Unanswered()
+def test_it_says_what_a_log_of_all_messages_would_say(
+    table: type[Unanswered], happenings: list[tuple[str, int, float]]
+) -> None:
+    watch = table()
     log: dict[int, list[float]] = {}
     now = 0.0
     for what, number, passed in happenings:

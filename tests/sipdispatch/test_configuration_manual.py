@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from dispatcher.engine import MOST_WORKERS
 from sipdispatch.config import Config, Health, Proxy
 from sipdispatch.load import load
 from sipdispatch.sections import KEYS
@@ -47,9 +48,12 @@ def test_the_defaults_in_the_manual_are_those_of_the_tree() -> None:
         "server_header": f'`"{defaults["server_header"]}"`',
         "log_level": f'`"{defaults["log_level"]}"`',
         "log_format": f'`"{defaults["log_format"]}"`',
+        "fastpath": f'`"{defaults["fastpath"]}"`',
+        "workers": f"one for each core that the process may use, {MOST_WORKERS} at most",
     }
     for key, value in spoken.items():
         assert f"Default: {value}" in entry(CONFIGURATION, key), key
+    assert defaults["workers"] is None
     assert (defaults["aor_domain"], defaults["rewrite_host"]) == (False, False)
     assert defaults["receive_buffer"] == defaults["send_buffer"] == 8 << 20
 

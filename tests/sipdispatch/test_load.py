@@ -60,6 +60,8 @@ def test_the_defaults(tmp_path: Path) -> None:
         server_header="sipdispatch",
         log_level="info",
         log_format="auto",
+        fastpath="auto",
+        workers=None,
         routes=(),
     )
 
@@ -91,6 +93,8 @@ send_buffer = 65536
 server_header = ""
 log_level = "debug"
 log_format = "json"
+fastpath = "on"
+workers = 2
 
 [[proxy.route]]
 method = "REGISTER"
@@ -136,6 +140,8 @@ algorithm = "aor"
         server_header="",
         log_level="debug",
         log_format="json",
+        fastpath="on",
+        workers=2,
         routes=(
             Rule(
                 methods=frozenset((b"REGISTER",)),

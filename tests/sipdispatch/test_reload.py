@@ -26,6 +26,7 @@ from dispatcher.listener import Listener
 from dispatcher.recent import LIFETIME
 from dispatcher.service import Service
 from dispatcher.snapshot import Snapshot
+from dispatcher.steps import Steps
 from health.board import State, Verdict, Word
 from health.service import Service as Vitals
 from sipdispatch import proxy
@@ -210,6 +211,10 @@ class Counting:
 
     def __init__(self) -> None:
         self.forgotten: list[int] = []
+
+    def prepare(self, snapshot: Snapshot) -> Steps[None]:
+        """Nothing is chosen here."""
+        yield from ()
 
     def swap(self, snapshot: Snapshot) -> None:
         """Nothing is chosen here."""

@@ -130,7 +130,7 @@ async def test_draining_ends_soon_after_the_last_call_although_something_else_ne
 
         async def never_quiet() -> None:
             while True:
-                stage.service.counters.last_seen |= dict.fromkeys(numbers, trio.current_time())
+                stage.service._counters.last_seen |= dict.fromkeys(numbers, trio.current_time())
                 await trio.sleep(0.05)
 
         nursery.start_soon(never_quiet)
