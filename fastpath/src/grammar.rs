@@ -97,21 +97,29 @@ pub fn is(byte: u8, class: Class) -> bool {
 #[must_use]
 #[inline]
 pub fn span(text: &[u8], class: Class) -> usize {
-    text.iter()
-        .position(|&byte| !is(byte, class))
-        .unwrap_or(text.len())
+    let (chunks, _) = text.as_chunks::<8>();
+    let whole = chunks
+        .iter()
+        .position(|chunk| !has_only(chunk, class))
+        .unwrap_or(chunks.len());
+    let rest = &text[whole * 8..];
+    let length = rest.iter().position(|&byte| !is(byte, class));
+    whole * 8 + length.unwrap_or(rest.len())
 }
 
 /// Whether a text is not empty and all its bytes belong to a class.
 #[must_use]
 #[inline]
 pub fn is_all(text: &[u8], class: Class) -> bool {
-    // Without a branch for each byte: nearly every text that is asked about is as it should be.
-    !text.is_empty()
-        && text
-            .iter()
-            .fold(class.0, |left, &byte| left & CLASSES[byte as usize])
-            != 0
+    !text.is_empty() && has_only(text, class)
+}
+
+/// Without a branch for each byte: nearly every text that is asked about is as it should be.
+#[inline]
+fn has_only(text: &[u8], class: Class) -> bool {
+    text.iter()
+        .fold(class.0, |left, &byte| left & CLASSES[byte as usize])
+        != 0
 }
 
 /// A decimal number of one to `most` digits, at most eighteen.
@@ -200,6 +208,11 @@ mod tests {
         assert_eq!(span(b"abc;d", TOKEN), 3);
         assert_eq!(span(b"abc", TOKEN), 3);
         assert_eq!(span(b"", TOKEN), 0);
+        for length in 0..20 {
+            let text = [vec![b'a'; length], b" aaaaaaaaa".to_vec()].concat();
+            assert_eq!(span(&text, TOKEN), length);
+            assert_eq!(span(&text[..length], TOKEN), length);
+        }
     }
 
     #[test]

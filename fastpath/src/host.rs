@@ -32,17 +32,17 @@ pub fn split_host(text: &[u8]) -> Option<(Host<'_>, usize)> {
             .position(|&byte| byte == b']')?;
         return Some((Host::Address(IpAddr::V6(ipv6(&text[1..end])?)), end + 1));
     }
+    if first.is_ascii_digit()
+        && let Some((address, length)) = split_ipv4(text)
+    {
+        return Some((Host::Address(IpAddr::V4(address)), length));
+    }
     let length = grammar::span(text, HOST);
     let name = &text[..length];
-    if first.is_ascii_digit() {
-        if let Some(address) = ipv4(name) {
-            return Some((Host::Address(IpAddr::V4(address)), length));
-        }
-        if grammar::is_all(name, grammar::DOTTED) {
-            return None;
-        }
+    if length == 0 || first == b'.' || first == b'-' || grammar::is_all(name, grammar::DOTTED) {
+        return None;
     }
-    (first != b'.' && first != b'-' && length > 0).then_some((Host::Name(name), length))
+    Some((Host::Name(name), length))
 }
 
 /// A host, IPv6 in brackets (`sip.uri.parse_host` and `numeric`).
@@ -57,32 +57,45 @@ pub fn parse_host(text: &[u8]) -> Option<Host<'_>> {
 #[must_use]
 #[inline]
 pub fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (address, length) = split_ipv4(text)?;
+    (length == text.len()).then_some(address)
+}
+
+/// The same at the beginning of a text, if the host ends there, and how many bytes it takes.
+#[inline]
+fn split_ipv4(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0; 4];
-    let mut place = 0;
-    let mut value = 0_u16;
-    let mut is_empty = true;
-    for &byte in text {
-        if byte == b'.' {
-            if is_empty || place == 3 {
-                return None;
-            }
-            octets[place] = u8::try_from(value).ok()?;
-            place += 1;
-            value = 0;
-            is_empty = true;
-        } else {
-            if !byte.is_ascii_digit() || (value == 0 && !is_empty) || value > 25 {
-                return None;
-            }
-            value = value * 10 + u16::from(byte - b'0');
-            is_empty = false;
+    let mut rest = text;
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
         }
+        (*octet, rest) = split_octet(rest)?;
     }
-    if is_empty || place != 3 {
+    if rest.first().is_some_and(|&byte| grammar::is(byte, HOST)) {
         return None;
     }
-    octets[3] = u8::try_from(value).ok()?;
-    Some(octets.into())
+    Some((octets.into(), text.len() - rest.len()))
+}
+
+#[inline]
+fn split_octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |place: usize| text.get(place).map_or(10, |byte| byte.wrapping_sub(b'0'));
+    let (one, two, three) = (digit(0), digit(1), digit(2));
+    if one > 9 {
+        return None;
+    }
+    if two > 9 {
+        return Some((one, &text[1..]));
+    }
+    if one == 0 {
+        return None;
+    }
+    if three > 9 {
+        return Some((one * 10 + two, &text[2..]));
+    }
+    let octet = (one * 10 + two).checked_mul(10)?.checked_add(three)?;
+    Some((octet, &text[3..]))
 }
 
 /// An IPv6 address without brackets and without a zone.

@@ -11,6 +11,7 @@ pub mod choice; // which destination takes a request that is dispatched?
 pub mod counters; // how many datagrams came and went?
 pub mod decide; // what becomes of a datagram?
 pub mod edit; // which bytes leave?
+pub mod eight; // which of eight bytes are what?
 pub mod elapsed; // how long did a reply take?
 pub mod engine; // the threads
 pub mod grammar; // which bytes may stand where?

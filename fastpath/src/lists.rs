@@ -115,32 +115,53 @@ impl Params {
         text: &'m [u8],
         mut read: impl FnMut(&'m [u8], Option<&'m [u8]>) -> Option<()>,
     ) -> Option<()> {
-        let mut seen: [&[u8]; MAX_PARAMS] = [b""; MAX_PARAMS];
+        let mut seen = 0;
         let mut count = 0;
         let mut rest = text;
-        while let [b';', behind @ ..] = rest {
-            let length = grammar::span(behind, self.name);
-            let (name, behind) = behind.split_at(length);
-            if name.is_empty()
-                || seen[..count]
-                    .iter()
-                    .any(|own| own.eq_ignore_ascii_case(name))
-            {
+        while !rest.is_empty() {
+            let (name, value, behind) = self.split(rest)?;
+            // Names that share length and first letter share a bit: only then is there something to compare.
+            let bit = 1_u64 << ((name.len() * 8 + usize::from(name[0] & 0x1f)) % 64);
+            if count == MAX_PARAMS || seen & bit != 0 && self.has(text, name, count) {
                 return None;
             }
-            *seen.get_mut(count)? = name;
+            seen |= bit;
             count += 1;
-            let value;
-            (value, rest) = match behind {
-                [b'=', behind @ ..] => {
-                    let (value, rest) = behind.split_at(self.value_end(behind)?);
-                    (Some(value), rest)
-                }
-                _ => (None, behind),
-            };
+            rest = behind;
             read(name, value)?;
         }
-        rest.is_empty().then_some(())
+        Some(())
+    }
+
+    /// Split the first parameter off: its name, its value and what follows.
+    #[inline]
+    fn split(self, text: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+        let behind = text.strip_prefix(b";")?;
+        let (name, behind) = behind.split_at(grammar::span(behind, self.name));
+        if name.is_empty() {
+            return None;
+        }
+        let Some(behind) = behind.strip_prefix(b"=") else {
+            return Some((name, None, behind));
+        };
+        let (value, rest) = behind.split_at(self.value_end(behind)?);
+        Some((name, Some(value), rest))
+    }
+
+    /// Whether one of the first `count` parameters has this name, in any case.
+    #[cold]
+    fn has(self, text: &[u8], name: &[u8], count: usize) -> bool {
+        let mut rest = text;
+        for _ in 0..count {
+            let Some((own, _, behind)) = self.split(rest) else {
+                return true;
+            };
+            if own.eq_ignore_ascii_case(name) {
+                return true;
+            }
+            rest = behind;
+        }
+        false
     }
 
     #[inline]

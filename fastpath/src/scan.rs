@@ -1,8 +1,9 @@
 //! Which lines does a datagram have?  The split of `sip.message`, for datagrams in the usual form only: CRLF line ends, no
 //! folds, no NUL, no lone CR or LF in the head, at most `MAX_LINES` fields, names that are tokens directly before a colon.
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr, memchr_iter};
 
+use crate::eight::{are_words, bits_below, position, words_at};
 use crate::grammar::{self, TOKEN};
 use crate::lists::trim;
 
@@ -68,6 +69,27 @@ pub enum Start<'m> {
     },
 }
 
+/// Where the names stand that the packet path looks at: bit `name as u8` of each mask is of that name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Names {
+    /// The place of the first field of each.
+    first: [u8; 16],
+    seen: u16,
+    repeated: u16,
+}
+
+impl Names {
+    /// Note a field, without a branch that would hang on its name.
+    #[inline]
+    fn note(&mut self, name: Name, place: u8) {
+        let bit = 1 << name as u16;
+        let first = &mut self.first[name as usize];
+        *first = if self.seen & bit == 0 { place } else { *first };
+        self.repeated |= self.seen & bit;
+        self.seen |= bit;
+    }
+}
+
 /// A datagram that has been split, not read.
 #[derive(Debug)]
 pub struct Message<'m, 's> {
@@ -81,10 +103,7 @@ pub struct Message<'m, 's> {
     pub lines: &'s [Line],
     /// Where the body begins, behind the empty line.
     pub body: usize,
-    /// The place in `lines` of the first field of each name.
-    pub first: [Option<u8>; NAMES],
-    /// Bit `name as u8` is set when the name stands more than once.
-    pub repeated: u16,
+    names: Names,
 }
 
 impl<'m> Message<'m, '_> {
@@ -108,14 +127,11 @@ impl<'m> Message<'m, '_> {
         &self.data[line.colon as usize + 1..line.to as usize]
     }
 
-    /// The place of the first field of a name.
+    /// The place of the first field of a name; `None` for `Other`, which is not one name.
     #[must_use]
     pub fn place(&self, name: Name) -> Option<usize> {
-        self.first
-            .get(name as usize)
-            .copied()
-            .flatten()
-            .map(usize::from)
+        let is_there = name != Name::Other && self.names.seen & 1 << name as u16 != 0;
+        is_there.then(|| usize::from(self.names.first[name as usize]))
     }
 
     /// What stands behind the colon of the first field of a name.
@@ -141,7 +157,7 @@ impl<'m> Message<'m, '_> {
     /// Whether a name stands more than once.
     #[must_use]
     pub fn is_repeated(&self, name: Name) -> bool {
-        self.repeated & (1 << name as u16) != 0
+        name != Name::Other && self.names.repeated & 1 << name as u16 != 0
     }
 
     /// Everything behind the empty line.
@@ -159,55 +175,88 @@ pub fn scan<'m, 's>(data: &'m [u8], lines: &'s mut Vec<Line>) -> Option<Message<
         return None;
     }
     lines.clear();
-    let start_end = line_end(data, 0)?;
+    let mut ends = Ends::new(data);
+    let start_end = ends.next()?;
     let start = read_start(&data[..start_end])?;
-    let mut first = [None; NAMES];
-    let mut repeated = 0;
+    let mut names = Names::default();
     let mut at = start_end + 2;
     loop {
-        let line = data.get(at..)?;
-        if let [b'\r', behind @ ..] = line {
-            let is_usual =
-                behind.first() == Some(&b'\n') && !lines.is_empty() && at <= MAX_HEAD_BYTES;
+        let to = ends.next()?;
+        if to == at {
+            let is_usual = !lines.is_empty() && at <= MAX_HEAD_BYTES;
             return is_usual.then_some(Message {
                 data,
                 start,
                 start_end,
                 lines,
                 body: at + 2,
-                first,
-                repeated,
+                names,
             });
         }
-        let length = grammar::span(line, TOKEN);
-        if line.get(length) != Some(&b':') || lines.len() == MAX_LINES {
+        let (name, length) = read_name(data, at)?;
+        if lines.len() == MAX_LINES {
             return None;
         }
-        let name = name_of(&line[..length])?;
-        if let Some(place) = first.get_mut(name as usize) {
-            if place.is_none() {
-                *place = Some(lines.len() as u8);
-            } else {
-                repeated |= 1 << name as u16;
-            }
-        }
-        let colon = at + length;
-        let to = line_end(data, colon + 1)?;
+        names.note(name, lines.len() as u8);
         lines.push(Line {
             name,
             from: at as u32,
-            colon: colon as u32,
+            colon: (at + length) as u32,
             to: to as u32,
         });
         at = to + 2;
     }
 }
 
-/// Where the CR LF stands that ends the line; `None` when another control character that ends lines comes first, or a NUL.
-#[inline]
-fn line_end(data: &[u8], at: usize) -> Option<usize> {
-    let end = at + memchr3(b'\r', b'\n', 0, data.get(at..)?)?;
-    data[end..].starts_with(b"\r\n").then_some(end)
+/// Below it are NUL, CR and LF, and hardly anything that is seen in a message.
+const CONTROLS: u8 = 14;
+
+/// The line ends of a datagram, one after the other: each the place of a CR before an LF.
+struct Ends<'m> {
+    data: &'m [u8],
+    /// Where the block begins that is looked at.
+    at: usize,
+    /// The control characters in it that are still to come.
+    controls: u64,
+}
+
+impl<'m> Ends<'m> {
+    fn new(data: &'m [u8]) -> Self {
+        Ends {
+            data,
+            at: 0,
+            controls: bits_below(data, 0, CONTROLS),
+        }
+    }
+
+    /// The next one; `None` when a NUL, a lone CR or LF or the end of the datagram comes first.
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            while self.controls == 0 {
+                self.at += 64;
+                if self.at >= self.data.len() {
+                    return None;
+                }
+                self.controls = bits_below(self.data, self.at, CONTROLS);
+            }
+            let end = self.at + self.controls.trailing_zeros() as usize;
+            self.controls &= self.controls - 1;
+            match *self.data.get(end)? {
+                b'\r' if self.data.get(end + 1) == Some(&b'\n') => {
+                    // The LF has a bit too, in this block or as the first of the next one.
+                    if self.controls == 0 {
+                        self.at += 64;
+                        self.controls = bits_below(self.data, self.at, CONTROLS);
+                    }
+                    self.controls &= self.controls - 1;
+                    return Some(end);
+                }
+                b'\r' | b'\n' | 0 => return None,
+                _ => {}
+            }
+        }
+    }
 }
 
 fn read_start(line: &[u8]) -> Option<Start<'_>> {
@@ -225,45 +274,106 @@ fn read_start(line: &[u8]) -> Option<Start<'_>> {
         .then_some(Start::Request { method, uri })
 }
 
-/// Which field is meant, in any case (`sip.names`); `None` when nothing is.
+/// The name that a line begins with and its length; `None` when it is no token or no colon follows.
 #[inline]
-fn name_of(written: &[u8]) -> Option<Name> {
-    let (long, name): (&[u8], Name) = match *written {
-        [] => return None,
-        [byte] => return Some(compact(byte)),
-        [_, _] => (b"to", Name::To),
-        [_, _, _] => (b"via", Name::Via),
-        [b'f' | b'F', _, _, _] => (b"from", Name::From),
-        [_, _, _, _] => (b"cseq", Name::CSeq),
-        [_, _, _, _, _] => (b"route", Name::Route),
-        [_, _, _, _, b'-', _, _] => (b"call-id", Name::CallId),
-        [_, _, _, _, _, _, _] => (b"contact", Name::Contact),
-        _ => match written.len() {
-            9 => (b"supported", Name::Supported),
-            11 => (b"retry-after", Name::RetryAfter),
-            12 => (b"max-forwards", Name::MaxForwards),
-            13 => (b"proxy-require", Name::ProxyRequire),
-            14 => (b"content-length", Name::ContentLength),
-            _ => return Some(Name::Other),
-        },
-    };
-    Some(if written.eq_ignore_ascii_case(long) {
-        name
-    } else {
-        Name::Other
-    })
+fn read_name(data: &[u8], at: usize) -> Option<(Name, usize)> {
+    let words = words_at(data, at);
+    let length = position(words, b':');
+    let line = data.get(at..)?;
+    if length == 16 {
+        let length = grammar::span(line, TOKEN);
+        return (line.get(length) == Some(&b':')).then_some((Name::Other, length));
+    }
+    let name = name_of(words, length, *line.get(length.checked_sub(1)?)?);
+    let is_token =
+        name != Name::Other || are_words(words, length) || grammar::is_all(&line[..length], TOKEN);
+    is_token.then_some((name, length))
 }
 
-fn compact(byte: u8) -> Name {
-    match byte.to_ascii_lowercase() {
-        b'v' => Name::Via,
-        b'f' => Name::From,
-        b't' => Name::To,
-        b'i' => Name::CallId,
-        b'l' => Name::ContentLength,
-        b'm' => Name::Contact,
-        b'k' => Name::Supported,
-        _ => Name::Other,
+/// A name that the packet path looks at: its length, its letters in lower case and, for each, all bits.
+#[derive(Clone, Copy)]
+struct Known {
+    length: usize,
+    text: [u64; 2],
+    mask: [u64; 2],
+    name: Name,
+}
+
+/// How many slots the table of names has.
+const SLOTS: usize = 64;
+
+/// With it no two names have one slot.
+const MULTIPLIER: usize = 28;
+
+/// Each name in the slot of its length and its last letter.
+static KNOWN: [Known; SLOTS] = known();
+
+const fn slot(length: usize, last: u8) -> usize {
+    (length * MULTIPLIER + (last | 0x20) as usize) % SLOTS
+}
+
+const fn known() -> [Known; SLOTS] {
+    let names: [(&[u8], Name); 19] = [
+        (b"via", Name::Via),
+        (b"from", Name::From),
+        (b"to", Name::To),
+        (b"call-id", Name::CallId),
+        (b"cseq", Name::CSeq),
+        (b"max-forwards", Name::MaxForwards),
+        (b"content-length", Name::ContentLength),
+        (b"route", Name::Route),
+        (b"contact", Name::Contact),
+        (b"supported", Name::Supported),
+        (b"proxy-require", Name::ProxyRequire),
+        (b"retry-after", Name::RetryAfter),
+        (b"v", Name::Via),
+        (b"f", Name::From),
+        (b"t", Name::To),
+        (b"i", Name::CallId),
+        (b"l", Name::ContentLength),
+        (b"m", Name::Contact),
+        (b"k", Name::Supported),
+    ];
+    let nobody = Known {
+        length: 0,
+        text: [0; 2],
+        mask: [0; 2],
+        name: Name::Other,
+    };
+    let mut table = [nobody; SLOTS];
+    let mut place = 0;
+    while place < names.len() {
+        let (text, name) = names[place];
+        let mut entry = Known {
+            length: text.len(),
+            name,
+            ..nobody
+        };
+        let mut at = 0;
+        while at < text.len() {
+            entry.text[at / 8] |= (text[at] as u64) << (at % 8 * 8);
+            entry.mask[at / 8] |= 0xff << (at % 8 * 8);
+            at += 1;
+        }
+        let slot = slot(text.len(), text[text.len() - 1]);
+        assert!(table[slot].length == 0, "two names in one slot");
+        table[slot] = entry;
+        place += 1;
+    }
+    table
+}
+
+/// Which field is meant by a name, in any case (`sip.names`), by its first bytes, its length and its last letter.
+#[inline]
+fn name_of(words: [u64; 2], length: usize, last: u8) -> Name {
+    /// What letters in capitals lack.  Beside them only a CR becomes what is in a name, and none stands in a line.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let known = &KNOWN[slot(length, last)];
+    let differs = |place: usize| ((words[place] | SMALL) & known.mask[place]) ^ known.text[place];
+    if known.length == length && differs(0) | differs(1) == 0 {
+        known.name
+    } else {
+        Name::Other
     }
 }
 
@@ -273,7 +383,9 @@ pub fn find_call_id(data: &[u8]) -> Option<&[u8]> {
     memchr_iter(b'\n', data).find_map(|end| {
         let line = &data[end + 1..];
         let length = grammar::span(line, TOKEN);
-        if length == 0 || name_of(&line[..length]) != Some(Name::CallId) {
+        if !matches!(&line[..length], [b'i' | b'I'])
+            && !line[..length].eq_ignore_ascii_case(b"call-id")
+        {
             return None;
         }
         let value = trim(&line[length..]).strip_prefix(b":")?;

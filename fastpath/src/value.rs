@@ -165,6 +165,9 @@ fn read_uri(text: &[u8], is_user: impl FnOnce(&[u8]) -> bool) -> Option<Uri<'_>>
 
 /// A user part whose escapes are whole.
 fn is_user(text: &[u8]) -> bool {
+    if grammar::is_all(text, USER) {
+        return true;
+    }
     let mut pieces = text.split(|&byte| byte == b'%');
     let is_plain = |piece: &[u8]| piece.is_empty() || grammar::is_all(piece, USER);
     !text.is_empty()
@@ -206,10 +209,13 @@ fn read_uri_params(uri: &mut Uri<'_>) -> Option<()> {
 /// One Via value, trimmed (`sip.via.parse_via`).
 #[must_use]
 pub fn parse_via(text: &[u8]) -> Option<Via<'_>> {
-    let rest = text.strip_prefix(b"SIP/2.0/")?;
-    let length = grammar::span(rest, TOKEN);
-    let (transport, rest) = rest.split_at(length);
-    let rest = rest.strip_prefix(b" ")?;
+    let (transport, rest) = if let Some(rest) = text.strip_prefix(b"SIP/2.0/UDP ") {
+        (b"UDP".as_slice(), rest)
+    } else {
+        let rest = text.strip_prefix(b"SIP/2.0/")?;
+        let (transport, rest) = rest.split_at(grammar::span(rest, TOKEN));
+        (transport, rest.strip_prefix(b" ")?)
+    };
     if transport.is_empty() {
         return None;
     }

@@ -233,10 +233,30 @@ fn a_name_is_the_same_in_any_case_and_in_its_compact_form() {
         ("Contacu", Name::Other),
         ("Retry-Afte", Name::Other),
         ("Session-Expires", Name::Other),
+        ("P-Asserted-Identity", Name::Other),
+        ("Content-Lengths", Name::Other),
+        ("x_y!", Name::Other),
+        ("ToTo", Name::Other),
+        ("Callxid", Name::Other),
     ] {
-        assert_eq!(name_of(written.as_bytes()), Some(name), "{written}");
+        let line = format!("{written}: x");
+        assert_eq!(
+            read_name(line.as_bytes(), 0),
+            Some((name, written.len())),
+            "{written}"
+        );
     }
-    assert_eq!(name_of(b""), None);
+    for line in [
+        "",
+        ":",
+        "a",
+        "a b: c",
+        "a",
+        "abcdefghijklmnopqrst",
+        "\u{e4}: b",
+    ] {
+        assert_eq!(read_name(line.as_bytes(), 0), None);
+    }
 }
 
 #[test]

@@ -1,0 +1,190 @@
+//! Which of eight bytes are what?  Comparisons of whole words, since most bytes of a message are only to be passed over.
+//!
+//! A word holds eight bytes, the first one lowest.  A mask has the highest bit of each byte that is meant.
+
+/// The highest bit of each byte.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The lowest bit of each byte.
+const LOW: u64 = 0x0101_0101_0101_0101;
+
+/// The bytes that are below `bound`, which is at most 128.
+#[must_use]
+#[inline]
+pub const fn below(word: u64, bound: u8) -> u64 {
+    // No byte borrows from the next one: each has its highest bit set before something not above it is taken away.
+    let left = (word | HIGH) - LOW * bound as u64;
+    !(left | word) & HIGH
+}
+
+/// The bytes that are this one.
+#[must_use]
+#[inline]
+pub const fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (LOW * byte as u64), 1)
+}
+
+/// One bit a byte, the first one lowest.
+#[must_use]
+#[inline]
+pub const fn bits(mask: u64) -> u64 {
+    // Bit n of each byte comes to stand at 56 + n, and no two products meet in one bit.
+    (mask >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// Where a byte stands first in sixteen; sixteen when it does not.
+#[must_use]
+#[inline]
+pub const fn position(words: [u64; 2], byte: u8) -> usize {
+    let found = bits(equal(words[0], byte)) | bits(equal(words[1], byte)) << 8;
+    (found | 1 << 16).trailing_zeros() as usize
+}
+
+/// The words of sixteen bytes from a place on, with NULs behind the end of the text.
+#[must_use]
+#[inline]
+pub fn words_at(text: &[u8], at: usize) -> [u64; 2] {
+    match text.get(at..at + 16) {
+        Some(bytes) => [word(bytes, 0), word(bytes, 1)],
+        None => {
+            let mut bytes = [0; 16];
+            pad(text, at, &mut bytes);
+            [word(&bytes, 0), word(&bytes, 1)]
+        }
+    }
+}
+
+/// Whether the first `length` of sixteen bytes are ASCII letters, digits and hyphens.
+#[must_use]
+#[inline]
+pub const fn are_words(words: [u64; 2], length: usize) -> bool {
+    let own = !(u128::MAX << (length * 8));
+    let both = words_in(words[0]) as u128 | (words_in(words[1]) as u128) << 64;
+    both & own == own & (HIGH as u128 | (HIGH as u128) << 64)
+}
+
+/// The bytes that are letters, digits or hyphens.
+#[inline]
+const fn words_in(word: u64) -> u64 {
+    let small = word | LOW * 0x20;
+    let letters = below(small, b'z' + 1) & !below(small, b'a');
+    let digits = below(word, b'9' + 1) & !below(word, b'0');
+    letters | digits | equal(word, b'-')
+}
+
+/// One bit a byte for 64 bytes from a place on: which are below `bound`, NULs behind the end of the text included.
+#[must_use]
+#[inline]
+pub fn bits_below(text: &[u8], at: usize, bound: u8) -> u64 {
+    match text.get(at..at + 64) {
+        Some(bytes) => bits_of(bytes, bound),
+        None => {
+            let mut bytes = [0; 64];
+            pad(text, at, &mut bytes);
+            bits_of(&bytes, bound)
+        }
+    }
+}
+
+#[inline]
+fn bits_of(bytes: &[u8], bound: u8) -> u64 {
+    let mut found = 0;
+    for place in 0..8 {
+        found |= bits(below(word(bytes, place), bound)) << (place * 8);
+    }
+    found
+}
+
+/// The word at a place of a text that is long enough.
+#[inline]
+fn word(bytes: &[u8], place: usize) -> u64 {
+    bytes[place * 8..]
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cold]
+fn pad(text: &[u8], at: usize, bytes: &mut [u8]) {
+    let rest = text.get(at..).unwrap_or_default();
+    bytes[..rest.len()].copy_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words in which every byte stands next to every other one.
+    fn words() -> impl Iterator<Item = [u8; 8]> {
+        (0..=u16::MAX).map(|pair| {
+            let [one, other] = pair.to_le_bytes();
+            [one, other, one, one, other, other, 0xff, one]
+        })
+    }
+
+    fn expected(bytes: [u8; 8], is_meant: impl Fn(u8) -> bool) -> u64 {
+        u64::from_le_bytes(bytes.map(|byte| if is_meant(byte) { 0x80 } else { 0 }))
+    }
+
+    #[test]
+    fn every_byte_is_judged_alone() {
+        for bytes in words() {
+            let word = u64::from_le_bytes(bytes);
+            for bound in [0, 1, 14, 33, 128] {
+                assert_eq!(below(word, bound), expected(bytes, |byte| byte < bound));
+            }
+            for byte in [0, 1, b':', 0x7f, 0x80, 0xff] {
+                assert_eq!(equal(word, byte), expected(bytes, |own| own == byte));
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_becomes_one_bit_a_byte() {
+        for wanted in 0..256 {
+            let mask = (0..8).fold(0, |mask, place| {
+                mask | (wanted >> place & 1) << (place * 8 + 7)
+            });
+            assert_eq!(bits(mask), wanted);
+        }
+    }
+
+    #[test]
+    fn a_byte_is_found_where_it_stands_first() {
+        let words = words_at(b"0123456789abcdeee", 0);
+        for (place, byte) in b"0123456789abcde".iter().enumerate() {
+            assert_eq!(position(words, *byte), place);
+        }
+        assert_eq!(position(words, b'f'), 16);
+    }
+
+    #[test]
+    fn words_have_letters_digits_and_hyphens() {
+        for bytes in words() {
+            let mask = words_in(u64::from_le_bytes(bytes));
+            let is_meant = |byte: u8| byte == b'-' || byte.is_ascii_alphanumeric();
+            assert_eq!(mask, expected(bytes, is_meant));
+        }
+        let words = words_at(b"Session-Expires: 90", 0);
+        assert!(are_words(words, 0) && are_words(words, 15));
+        let words = words_at(b"P_x: 90", 0);
+        assert!(are_words(words, 1) && !are_words(words, 2) && !are_words(words, 3));
+    }
+
+    #[test]
+    fn behind_the_end_are_nuls() {
+        assert_eq!(
+            words_at(b"abc", 1),
+            [u64::from(b'b') | u64::from(b'c') << 8, 0]
+        );
+        assert_eq!(words_at(b"abc", 4), [0, 0]);
+        let text: [u8; 80] = std::array::from_fn(|place| b'0' + place as u8 % 10);
+        assert_eq!(words_at(&text, 3)[1], u64::from_le_bytes(*b"12345678"));
+        assert_eq!(
+            bits_below(&text, 0, b'1'),
+            (0..7).fold(0, |mask, ten| mask | 1 << (ten * 10))
+        );
+        assert_eq!(bits_below(&text, 16, b'0'), 0);
+        assert_eq!(bits_below(&text, 17, b'0'), 1 << 63);
+        assert_eq!(bits_below(&text, 99, b'0'), u64::MAX);
+    }
+}
