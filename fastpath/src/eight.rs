@@ -44,14 +44,12 @@ pub const fn position(words: [u64; 2], byte: u8) -> usize {
 #[must_use]
 #[inline]
 pub fn words_at(text: &[u8], at: usize) -> [u64; 2] {
-    match text.get(at..at + 16) {
-        Some(bytes) => [word(bytes, 0), word(bytes, 1)],
-        None => {
-            let mut bytes = [0; 16];
-            pad(text, at, &mut bytes);
-            [word(&bytes, 0), word(&bytes, 1)]
-        }
+    if let Some(bytes) = text.get(at..at + 16) {
+        return [word(bytes, 0), word(bytes, 1)];
     }
+    let mut bytes = [0; 16];
+    pad(text, at, &mut bytes);
+    [word(&bytes, 0), word(&bytes, 1)]
 }
 
 /// Whether the first `length` of sixteen bytes are ASCII letters, digits and hyphens.
@@ -66,7 +64,7 @@ pub const fn are_words(words: [u64; 2], length: usize) -> bool {
 /// The bytes that are letters, digits or hyphens.
 #[inline]
 const fn words_in(word: u64) -> u64 {
-    let small = word | LOW * 0x20;
+    let small = word | (LOW * 0x20);
     let letters = below(small, b'z' + 1) & !below(small, b'a');
     let digits = below(word, b'9' + 1) & !below(word, b'0');
     letters | digits | equal(word, b'-')
@@ -76,14 +74,12 @@ const fn words_in(word: u64) -> u64 {
 #[must_use]
 #[inline]
 pub fn bits_below(text: &[u8], at: usize, bound: u8) -> u64 {
-    match text.get(at..at + 64) {
-        Some(bytes) => bits_of(bytes, bound),
-        None => {
-            let mut bytes = [0; 64];
-            pad(text, at, &mut bytes);
-            bits_of(&bytes, bound)
-        }
+    if let Some(bytes) = text.get(at..at + 64) {
+        return bits_of(bytes, bound);
     }
+    let mut bytes = [0; 64];
+    pad(text, at, &mut bytes);
+    bits_of(&bytes, bound)
 }
 
 #[inline]
@@ -177,7 +173,7 @@ mod tests {
             [u64::from(b'b') | u64::from(b'c') << 8, 0]
         );
         assert_eq!(words_at(b"abc", 4), [0, 0]);
-        let text: [u8; 80] = std::array::from_fn(|place| b'0' + place as u8 % 10);
+        let text = b"0123456789".repeat(8);
         assert_eq!(words_at(&text, 3)[1], u64::from_le_bytes(*b"12345678"));
         assert_eq!(
             bits_below(&text, 0, b'1'),

@@ -93,6 +93,9 @@ pub fn members(raw: &[u8]) -> Option<Members<'_>> {
     None
 }
 
+/// A parameter's name, its value if there is an equals sign, and what follows.
+type Split<'m> = (&'m [u8], Option<&'m [u8]>, &'m [u8]);
+
 /// Which bytes a value's parameters are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
@@ -133,9 +136,9 @@ impl Params {
         Some(())
     }
 
-    /// Split the first parameter off: its name, its value and what follows.
+    /// Split the first parameter off.
     #[inline]
-    fn split(self, text: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+    fn split(self, text: &[u8]) -> Option<Split<'_>> {
         let behind = text.strip_prefix(b";")?;
         let (name, behind) = behind.split_at(grammar::span(behind, self.name));
         if name.is_empty() {
