@@ -26,6 +26,8 @@ class DropReason(Reason):
     SHORT = ("short", "a reply shorter than its Content-Length")
     INTERNAL = ("internal", "a mistake in this program; the log has its traceback")
     OVERLOAD = ("overload", "too many messages wait, for the name service or for the part of the path that is Python")
+    LIMITED = ("limited", "its source has sent more than `[proxy.limits]` lets it")
+    BANNED = ("banned", "its source is banned")
 
 
 class Refusal(Reason):

@@ -14,6 +14,7 @@ from dispatcher.callload import CallTable
 from dispatcher.choice import Chance
 from dispatcher.counters import Counters
 from dispatcher.engine import Engine
+from dispatcher.limits import Limits, SourceLimits
 from dispatcher.logbudget import LogBudget
 from dispatcher.outcome import Drop, DropReason, Forward, Refusal, Reply, Resolve
 from dispatcher.recent import RecentChoices
@@ -93,9 +94,12 @@ class Service:
         rng: random.Random,
         witness: Witness,
         engine: Engine | None = None,
+        limits: SourceLimits | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._counters = Counters()
+        # Without a policy nobody has a bucket that could be aimed at.
+        self.limits: SourceLimits = limits or Limits(seed=bytes(16))
         self._listeners = tuple(listeners)
         self._names = names
         self._rng = rng
@@ -223,11 +227,24 @@ class Service:
         """Deal with what one listener has received, up to a batch; how many datagrams that were."""
         datagrams, errors = receive(self._listeners[place].sock, BATCH)
         now = trio.current_time()
+        limits = self.limits if self.limits.active else None
         for payload, source in datagrams:
-            self._take(payload, (source[0].partition("%")[0], source[1]), place, now)
+            address = (source[0].partition("%")[0], source[1])
+            if limits is None or self._admits(limits, payload, address[0], now):
+                self._take(payload, address, place, now)
         if errors:
             self._note_errors(errors)
         return len(datagrams)
+
+    def _admits(self, limits: SourceLimits, payload: bytes, host: str, now: float) -> bool:
+        """Whether a datagram is looked at at all; counts one that is not."""
+        reason = None if self.snapshot.is_exempt(host) else limits.admit(host, now)
+        if reason is None:
+            return True
+        self._counters.received += 1
+        self._counters.received_bytes += len(payload)
+        self._counters.dropped[reason] += 1
+        return False
 
     def _take(self, payload: bytes, source: Address, arrival: int, now: float, lookups: int = 0) -> None:
         if not lookups:

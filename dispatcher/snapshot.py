@@ -88,6 +88,7 @@ class Snapshot:
     _own_hosts: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     own_names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     """What means us without a port: an address alone is port 5060 of a node that may be shared."""
+    _bound: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     _own_ports: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
     inner: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
     """The listeners that the list names with `socket`: they are toward the servers."""
@@ -124,6 +125,10 @@ class Snapshot:
     def _make_own_hosts(self) -> frozenset[str]:
         return frozenset(host for host, _ in self.own) | self.policy.domains
 
+    @_bound.default
+    def _make_bound(self) -> frozenset[str]:
+        return frozenset(listener.address[0].partition("%")[0] for listener in self.listeners)
+
     @own_names.default
     def _make_own_names(self) -> frozenset[str]:
         return frozenset(host for host, _ in self.own if numeric(host) is None) | self.policy.domains
@@ -139,6 +144,10 @@ class Snapshot:
     def is_core(self, host: str) -> bool:
         """Whether a numeric address is on the core side: a destination's, ports do not count, or in `core_networks`."""
         return host in self._core_hosts or (bool(self.policy.core_networks) and within(host, self.policy.core_networks))
+
+    def is_exempt(self, host: str) -> bool:
+        """Whether a numeric address is never limited or banned: the core, and this node itself, whose agent asks us."""
+        return host in self._bound or self.is_core(host)
 
     def listed(self, host: str, port: int) -> int | None:
         """The place of the destination that the list has under this host (as written, or numeric) and port.

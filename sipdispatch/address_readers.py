@@ -124,6 +124,15 @@ def read_core_network(value: object) -> Network:
     return network
 
 
+def read_limited_network(value: object) -> Network:
+    """A network that limits and bans can tell from others: of IPv6 no smaller than a /64."""
+    network = read_network(value)
+    if network.version == 6 and network.prefixlen > 64:
+        wider = network.supernet(new_prefix=64)
+        raise BadValueError(f"{shown(str(network))} is a part of one source, which is a /64", f'write "{wider}"')
+    return network
+
+
 def _split_host_port(text: str) -> tuple[str, int | None]:
     """Host (a bracketed IPv6 address keeps its brackets) and port of `HOST[:PORT]`."""
     if text.startswith("["):

@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "proxy": CommandEntry("sipdispatch.proxy_command", "Run the SIP proxy."),
     "vrrp": CommandEntry("sipdispatch.vrrp_command", "Own the virtual IP with another node, by VRRP."),
     "ds": CommandEntry("sipdispatch.ds_command", "See and steer the destinations of the running proxy."),
+    "limits": CommandEntry("sipdispatch.limits_command", "See and steer what sources may send, and who is banned."),
     "status": CommandEntry("sipdispatch.status_command", "Say how the running proxy is."),
     "events": CommandEntry("sipdispatch.events_command", "Say what has happened in the running proxy, or follow it."),
     "probe": CommandEntry("sipdispatch.probe_command", "Ask SIP servers whether they are alive, as ping does."),

@@ -60,3 +60,23 @@ class LateCommands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
+
+
+class CommandsTogether(click.Group):
+    """A group of commands of one module in the order in which they stand there; it says what is wrong as they do."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.commands or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        close = get_close_matches(name, self.commands, n=1)
+        raise CommandError(
+            f"there is no command {ctx.info_name} {name}",
+            ctx.command_path,
+            f"did you mean {close[0]}?" if close else f"write one of {', '.join(self.commands)}",
+        )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)

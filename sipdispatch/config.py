@@ -13,6 +13,7 @@ import attrs
 
 from dispatcher.algorithm import DEFAULT, Algorithm
 from dispatcher.fastpath import Wish
+from dispatcher.limits import LimitPolicy
 from dispatcher.listener import Listener
 from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
@@ -120,6 +121,7 @@ class Proxy:
     fastpath: Wish = "auto"
     workers: int | None = None
     routes: tuple[Rule, ...] = ()
+    limits: LimitPolicy = attrs.field(factory=LimitPolicy)
 
 
 @attrs.frozen(kw_only=True)

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import attrs
 
 from dispatcher.algorithm import Algorithm
+from dispatcher.limits import LimitPolicy
 from dispatcher.listener import Listener
 from dispatcher.problem import Severity
 from dispatcher.rules import Network, Rule
@@ -15,6 +16,8 @@ from sip.uri import host_port
 from sipdispatch.config import Proxy, Sections
 from sipdispatch.toml_positions import KeyPath
 
+LEAST_RATE = 10
+"""Messages a second: fewer hold back a phone that takes a call while it registers."""
 WIDEST_PUBLIC = {4: 16, 6: 32}
 """Prefix lengths, by IP version: a public network as wide as this holds more than one's own servers."""
 
@@ -40,6 +43,7 @@ def findings(proxy: Proxy, advertise: tuple[str, int | None] | None) -> tuple[Fi
         *_files(proxy),
         *_algorithms(proxy),
         *_rules(proxy.routes, proxy.listen),
+        *_limits(proxy.limits),
     )
 
 
@@ -166,6 +170,26 @@ def _files(proxy: Proxy) -> Iterator[Finding]:
         yield Finding(("proxy", "secret_file"), "the secret and the list are the same file", "name another file")
     if proxy.state_dir in {proxy.list_path, proxy.secret_file}:
         yield Finding(("proxy", "state_dir"), "the folder for state is the name of a file", "name another folder")
+
+
+def _limits(limits: LimitPolicy) -> Iterator[Finding]:
+    at = ("proxy", "limits")
+    if limits.rate is None:
+        for key, value in (("burst", limits.burst), ("ban_after", limits.ban_after)):
+            if value is not None:
+                yield Finding((*at, key), "there is no limit that this belongs to", "write rate, in messages a second")
+    elif limits.rate < LEAST_RATE:
+        yield Finding(
+            (*at, "rate"),
+            f"a call has seven messages and more, and {limits.rate} a second are few for a phone",
+            f"write {LEAST_RATE} or more, and more yet where many phones share an address",
+            "warning",
+        )
+    for index, network in enumerate(limits.allow):
+        if network.prefixlen == 0:
+            yield Finding(
+                (*at, "allow", index), f"{network} is everybody: nobody is limited", "write smaller networks", "warning"
+            )
 
 
 def _algorithms(proxy: Proxy) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from health.board import Word
 from sipdispatch import control_call
 from sipdispatch.control_call import ATTEND, FAULT, Method, Methods, attend, call_method, details, echo, follow_events
 from sipdispatch.control_kamailio import list_text, word_of
+from sipdispatch.control_limits import LIMIT_METHODS
 from sipdispatch.control_naming import ALL, find_set
 from sipdispatch.control_params import (
     BadValueError,
@@ -362,6 +363,7 @@ METHODS: Final[Methods] = {
     "dispatcher.history": Method(
         _history, (Parameter("destination", read_text, None), _SET, Parameter("limit", read_number, MOST_EVENTS))
     ),
+    **LIMIT_METHODS,
     "status": Method(_status),
     "events": Method(follow_events),
 }

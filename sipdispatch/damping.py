@@ -38,6 +38,7 @@ _TOLD_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     "word": ("enabled", "draining", "disabled"),
     "list": ("reloaded", "refused"),
     "proxy": ("stopped", "started"),
+    "ban": ("free", "banned"),
     "vrrp": ("backup", "active", "fault"),
 }
 """The states that notices tell of, by kind; the first is what a reader believes who has heard nothing."""
@@ -45,7 +46,7 @@ _BAD: Final = frozenset({"down", "refused", "fault"})
 _GONE: Final = "removed"
 _ORDER: Final = (
     # The worst is listed first.
-    "down fault refused stopped active backup disabled draining enabled started removed reloaded up".split()
+    "down fault refused stopped active backup banned disabled draining enabled started removed reloaded free up".split()
 )
 
 
@@ -54,9 +55,9 @@ class Item:
     """One thing that a notice tells: the state that something is in, since when (Unix time) and why.
 
     `state` is one of up, down and removed (kind verdict; the last has left the list while it was down), enabled,
-    draining and disabled (word), reloaded and refused (list), started and stopped (proxy), backup, active and fault
-    (vrrp).  `changes` counts those of the state since it was told last.  `lasted` is how long the trouble was that is
-    over, in seconds, if that is known.
+    draining and disabled (word), reloaded and refused (list), started and stopped (proxy), banned and free (ban),
+    backup, active and fault (vrrp).  `changes` counts those of the state since it was told last.  `lasted` is how long
+    the trouble was that is over, in seconds, if that is known.
     """
 
     kind: Kind
@@ -134,8 +135,8 @@ class _Sent:
     bad_since: float | None
 
 
-_Key = int | Kind
-"""A destination by its number; the list, the proxy and the address that moves by their kinds."""
+_Key = int | str
+"""A destination by its number, a source by its address; list, proxy and the address that moves by their kinds."""
 
 
 class Damping:
@@ -169,7 +170,7 @@ class Damping:
             return
         if kind not in self._kinds or after not in _TOLD_OF[kind]:
             return
-        key: _Key = happening.number if kind in ("verdict", "word") else kind
+        key = _key_of(happening)
         subject = self._subjects.get(key) or _Subject(happening)
         believed = _believed(happening)
         fact = subject.facts.get(kind) or _Fact(believed, believed)
@@ -297,6 +298,12 @@ class Damping:
             return None
         self._on_its_way = (subjects, tuple(sent))
         return _notice(items)
+
+
+def _key_of(happening: Happening) -> _Key:
+    if happening.kind in ("verdict", "word"):
+        return happening.number
+    return happening.address if happening.kind == "ban" else happening.kind
 
 
 def _believed(happening: Happening) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final, Unpack
 
 import attrs
 import click
 
+from sipdispatch.command_group import CommandsTogether
 from sipdispatch.control_client import TIMEOUT_S, ControlClient, RefusedError
 from sipdispatch.control_options import FORMAT_VERSION, ControlOptions, connect, control_options
 from sipdispatch.ds_explain_words import explain_text
@@ -40,27 +40,7 @@ MOST_S: Final = 1_000_000
 _DONE: Final = {"enabled": "enabled", "draining": "draining, takes no new work", "disabled": "disabled"}
 
 
-class DsCommands(click.Group):
-    """The group of these commands, which says what is wrong as every command does."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name in self.commands or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        close = get_close_matches(name, self.commands, n=1)
-        raise CommandError(
-            f"there is no command ds {name}",
-            ctx.command_path,
-            f"did you mean {close[0]}?" if close else f"write one of {', '.join(self.commands)}",
-        )
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
-
-
-@click.group(cls=DsCommands, name="ds", invoke_without_command=True)
+@click.group(cls=CommandsTogether, name="ds", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """See and steer the destinations of the running proxy.

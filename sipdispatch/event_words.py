@@ -15,6 +15,8 @@ def event_words(event: Mapping[str, Any]) -> str:
 
 
 def _subject(event: Mapping[str, Any]) -> str:
+    if event["kind"] == "ban":
+        return f"ban  {event['address']}"
     if not event["uri"]:
         return str(event["kind"]) if event["set"] is None else f"{event['kind']}  set {event['set']}"
     uri, address = event["uri"], event["address"]

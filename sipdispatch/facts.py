@@ -85,6 +85,23 @@ class ListenerFacts:
 
 
 @attrs.frozen(kw_only=True)
+class LimitFacts:
+    """The limits in force, as `LimitPolicy` has them, and whom they hit; `rate` and `ban_after` None: there is none."""
+
+    rate: int | None = None
+    burst: int = 0
+    ban_after: float | None = None
+    ban_for: float = 300.0
+    allow: tuple[str, ...] = ()
+    over: int = 0
+    """Sources that are over their limit."""
+    banned: int = 0
+    """Sources and networks that are banned."""
+    bans: int = 0
+    """How many bans there have been."""
+
+
+@attrs.frozen(kw_only=True)
 class ReloadFacts:
     """The last reload: when (Unix time), whether its list is in force, and what it changed or why it failed."""
 
@@ -122,6 +139,7 @@ class ProxyFacts:
     unsent: Mapping[str, int] = NOTHING
     network_errors: Mapping[str, int] = NOTHING
     """By the name of the error, as in ECONNREFUSED."""
+    limits: LimitFacts = LimitFacts()
 
     @property
     def destinations(self) -> tuple[DestinationFacts, ...]:

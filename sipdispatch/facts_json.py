@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from health.board import Verdict, Word
 from sip.uri import host_port
-from sipdispatch.facts import DestinationFacts, Histogram, ProxyFacts, SetFacts
+from sipdispatch.facts import DestinationFacts, Histogram, LimitFacts, ProxyFacts, SetFacts
 
 REPLY_CLASSES = {digit: f"{digit}xx" for digit in range(1, 7)}
 """The first digit of a reply's status to the label of its class."""
@@ -110,6 +112,7 @@ def status_json(facts: ProxyFacts) -> dict[str, Any]:
         else {"at": facts.reload.at, "done": facts.reload.done, "text": facts.reload.text},
         "sets": len(facts.sets),
         "destinations": counts_by_state(facts),
+        "limits": limits_json(facts.limits),
         "counters": {
             "received": facts.received,
             "received_bytes": facts.received_bytes,
@@ -122,6 +125,11 @@ def status_json(facts: ProxyFacts) -> dict[str, Any]:
             "network_errors": _seen(facts.network_errors),
         },
     }
+
+
+def limits_json(limits: LimitFacts) -> dict[str, Any]:
+    """The limits in force and whom they hit, under the names of `LimitFacts`."""
+    return {**attrs.asdict(limits), "allow": list(limits.allow)}
 
 
 def _seen(counts: Mapping[str, int]) -> dict[str, int]:

@@ -224,6 +224,30 @@ PROXY_FAMILIES: tuple[ProxyFamily, ...] = (
         lambda facts: facts.network_errors,
     ),
     _single(
+        "sipdispatch_limits_rate",
+        "gauge",
+        "Messages a second that a source may send; NaN without a limit.",
+        lambda facts: UNKNOWN if facts.limits.rate is None else facts.limits.rate,
+    ),
+    _single(
+        "sipdispatch_limits_sources_over",
+        "gauge",
+        "Sources that are over their limit.",
+        lambda facts: facts.limits.over,
+    ),
+    _single(
+        "sipdispatch_limits_banned",
+        "gauge",
+        "Sources and networks that are banned.",
+        lambda facts: facts.limits.banned,
+    ),
+    _single(
+        "sipdispatch_limits_bans_total",
+        "counter",
+        "Bans that have begun, by hand and by the limits themselves.",
+        lambda facts: facts.limits.bans,
+    ),
+    _single(
         "sipdispatch_lookups_total",
         "counter",
         "Names of next hops that had to be asked for.",

@@ -110,6 +110,8 @@ def _sentence(item: Item, clock: _Clock) -> str:
             return f"resolved: the list is in force again{lasted}."
         case "started" | "stopped":
             return f"the proxy has {item.state} at {when}{why}."
+        case "free" | "banned":
+            return f"{_short(item)} since {when}{why}."
         case "active" | "backup" | "fault":
             changes = f", after {item.changes} changes" if item.changes > 1 else ""
             return f"this node {_ROLES[item.state]}; since {when}{changes}{why}."
@@ -129,6 +131,10 @@ def _short(item: Item) -> str:
             return "resolved: the list is in force again"
         case "started" | "stopped":
             return f"the proxy has {item.state}"
+        case "free":
+            return f"{item.address} is free again"
+        case "banned":
+            return f"{item.address} is banned"
         case "active" | "backup" | "fault":
             return f"this node {_ROLES[item.state]}"
         case _:
@@ -162,6 +168,10 @@ _GROUPS: Final = {
     "removed": ("has left the list", "have left the list"),
     "up": ("is up again", "are up again"),
 }
+_SOURCES: Final = {
+    "banned": ("source is banned", "sources are banned"),
+    "free": ("source is free again", "sources are free again"),
+}
 _ROLES: Final = {
     "active": "is active: it has the virtual IP",
     "backup": "is backup: it does not have the virtual IP",
@@ -185,6 +195,9 @@ def _heading(notice: Notice) -> str:
     for state, count in notice.counts.items():
         if state in _ALONE:
             parts.append(_ALONE[state])
+            continue
+        if state in _SOURCES:
+            parts.append(f"{count} {_SOURCES[state][count != 1]}")
             continue
         counted = f"{count} {'destination' if count == 1 else 'destinations'}" if noun else f"{count}"
         noun = False

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import attrs
 import trio
 
+from dispatcher.limits import Ban, Over
 from dispatcher.problem import Problem
 from health.board import Word
-from sipdispatch.facts import ProxyFacts
+from sipdispatch.facts import LimitFacts, ProxyFacts
 from sipdispatch.happening import Happening
 
 
@@ -55,6 +56,34 @@ class Telling(Protocol):
         """Every happening from now on; a follower that is too slow loses some and sees a gap in `sequence`."""
 
 
+class LimitOperations(Protocol):
+    """The limits and bans of the running proxy, for those who steer it.  Moments are Unix time.
+
+    A source is an address or a network.  Whatever cannot be done raises OperationError and changes nothing.
+    """
+
+    def now(self) -> float:
+        """The moment that the others are told against."""
+
+    def facts(self) -> LimitFacts:
+        """What is in force, and whom it hits."""
+
+    def bans(self) -> tuple[Ban, ...]:
+        """All bans, those that end first in front."""
+
+    def top(self, count: int) -> tuple[Over, ...]:
+        """The sources that are over their limit, those of whom most is dropped in front."""
+
+    def change(self, asked: Mapping[str, float | None], *, by: str) -> LimitFacts:
+        """Set those of rate, burst, ban_after and ban_for that are not None, until the next start; 0 is none."""
+
+    def ban(self, source: str, seconds: float | None, *, by: str) -> Ban:
+        """Hear nobody of a source for so long; None: for as long as the bans of the limits' own last."""
+
+    def unban(self, source: str, *, by: str) -> Ban:
+        """Hear them again."""
+
+
 class Operations(Protocol):
     """The running proxy, for those who steer it.
 
@@ -62,6 +91,10 @@ class Operations(Protocol):
     `all` names every one of the set.  Whatever cannot be done raises OperationError and changes nothing.
     `by` says who asked, for the log and the history.
     """
+
+    @property
+    def limiting(self) -> LimitOperations:
+        """The limits and the bans."""
 
     def facts(self) -> ProxyFacts:
         """Everything that can be told, as of now."""

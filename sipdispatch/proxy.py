@@ -22,6 +22,7 @@ from dispatcher.engine import Engine, usable_cores
 from dispatcher.fastpath import PacketPath, packet_path
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
+from dispatcher.limits import Limits
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.problem import Problem
@@ -43,6 +44,7 @@ from sipdispatch.control_server import serve_control
 from sipdispatch.control_socket import open_control_socket
 from sipdispatch.errors import CommandError, Fault
 from sipdispatch.garbage import Garbage
+from sipdispatch.limiting import Limiting
 from sipdispatch.listread import read_list, tell
 from sipdispatch.load import load
 from sipdispatch.notifiers import run_notifiers
@@ -108,11 +110,14 @@ async def serve(
                 rng=random.Random(),  # noqa: S311 - spreads calls, keeps no secret
                 witness=upkeep.vitals,
                 engine=engine,
+                limits=Limits(settings.limits, seed=os.urandom(16)),
             )
             running.begin(upkeep, service)
             nursery.start_soon(running.look)
+            limiting = Limiting(service, running.chronicle)
+            nursery.start_soon(limiting.watch)
             await _serve_control(
-                config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path), nursery
+                config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path, limiting), nursery
             )
             await _run_notifiers(config.sections, running, nursery)
             running.started()

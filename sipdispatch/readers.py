@@ -33,6 +33,9 @@ BUFFER_MAXIMUM = 1 << 30
 SET_MAXIMUM = 2**31 - 1
 RECENT_CHOICES_MAXIMUM = 1 << 24
 RETRY_AFTER_MAXIMUM_S = 86_400
+RATE_MAXIMUM = 1_000_000
+BAN_AFTER_MAXIMUM_H = 1
+BAN_MAXIMUM_H = 720
 SERVER_HEADER_LENGTH = 128
 WORKERS_MAXIMUM = 64
 
@@ -156,6 +159,11 @@ def read_duration(low: float, high: float, words: str, example: str) -> Callable
         return seconds
 
     return read
+
+
+def read_limit_duration(longest_h: int) -> Callable[[object], float]:
+    """A reader of the times of limits and bans: a second to so many hours."""
+    return read_duration(1, longest_h * 3600, f'"1s" to "{longest_h}h"', "10s")
 
 
 def read_as_attribute(name: str) -> Callable[[object], Any]:

@@ -32,12 +32,14 @@ from sipdispatch.control_naming import is_entry, spelling
 from sipdispatch.facts import (
     DestinationFacts,
     Histogram,
+    LimitFacts,
     ListenerFacts,
     ProxyFacts,
     ReloadFacts,
     SetFacts,
 )
 from sipdispatch.happening import Happening
+from sipdispatch.limiting import facts_of
 from sipdispatch.operations import OperationError
 from sipdispatch.rates import Rates
 from sipdispatch.servicemanager import tell
@@ -245,6 +247,7 @@ class Running:
             network_errors={
                 errno.errorcode.get(number, str(number)): count for number, count in counters.network_errors.items()
             },
+            limits=LimitFacts() if self._service is None else facts_of(self._service.limits, trio.current_time()),
         )
 
     def _set(

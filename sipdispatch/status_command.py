@@ -10,6 +10,7 @@ import click
 
 from dispatcher.fastpath import SLOWER
 from sipdispatch.control_options import FORMAT_VERSION, ControlOptions, connect, control_options
+from sipdispatch.limit_words import rate_words
 from sipdispatch.output import say
 from sipdispatch.printable import printable
 from sipdispatch.time_words import span
@@ -58,6 +59,9 @@ def _facts(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "secret", f"fingerprint {status['secret']['fingerprint']}"
     states = ", ".join(f"{count} {state}" for state, count in status["destinations"].items() if count)
     yield "sets", f"{status['sets']}; destinations: {states or 'none'}"
+    limits = status["limits"]
+    if limits["rate"] is not None or limits["banned"]:
+        yield "limits", f"{rate_words(limits)}; {limits['over']:,} over it, {limits['banned']:,} banned"
     counters = status["counters"]
     yield "messages", f"{counters['received']:,} received ({_size(counters['received_bytes'])})"
     yield "", f"{counters['forwarded']:,} forwarded"

@@ -28,6 +28,7 @@ from sipdispatch.control_naming import ALL, is_entry, spelling
 from sipdispatch.errors import CommandError
 from sipdispatch.facts import ProxyFacts
 from sipdispatch.happening import Happening
+from sipdispatch.limiting import Limiting
 from sipdispatch.listedit import with_line, without_lines
 from sipdispatch.operations import OperationError, ReloadReport
 from sipdispatch.running import Running
@@ -56,6 +57,7 @@ class Steering:
     names: NextHops
     nursery: trio.Nursery
     list_path: Path
+    limiting: Limiting
 
     # What can be told
 

@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 import attrs
 
 from dispatcher.fastpath import Wish
+from dispatcher.limits import LimitPolicy
 from dispatcher.listener import Listener
 from dispatcher.rules import Rule
 from sipdispatch import address_readers, readers
@@ -133,6 +134,8 @@ def unknown_sections(tree: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding((key,), "this version has no such section", "leave it out", of_key=True)
         elif key == "route":
             yield Finding((key,), "rules belong to the proxy", "write [[proxy.route]] above each of them", of_key=True)
+        elif key == "limits":
+            yield Finding((key,), "limits belong to the proxy", "write the line [proxy.limits] above them", of_key=True)
         elif key in PROXY_KEYS and not isinstance(value, dict):
             yield Finding((key,), "the key stands outside its section", "put the line [proxy] above it", of_key=True)
         else:
@@ -189,6 +192,7 @@ def _tables(base: Path) -> Tables:
         )
     )
     tables.teach(_rule_table())
+    tables.teach(_limits_table())
     tables.teach(_proxy_table(tables, base))
     return tables
 
@@ -224,6 +228,30 @@ def _rule_table() -> Table:
     )
 
 
+def _limits_table() -> Table:
+    return Table(
+        cls=LimitPolicy,
+        reads={
+            "rate": readers.read_int(1, readers.RATE_MAXIMUM, "messages a second"),
+            "burst": readers.read_int(1, readers.RATE_MAXIMUM, "messages"),
+            "ban_after": readers.read_limit_duration(readers.BAN_AFTER_MAXIMUM_H),
+            "ban_for": readers.read_limit_duration(readers.BAN_MAXIMUM_H),
+            "allow": many(address_readers.read_limited_network, tuple),
+        },
+        hint="write the line [proxy.limits] above its keys",
+        meant={
+            "reqs_density_per_unit": "write rate, in messages a second",
+            "sampling_time_unit": "write rate, in messages a second",
+            "remove_latency": "write ban_for",
+            "autoexpire": "write ban_for",
+            "limit": "write rate",
+            "whitelist": "write allow",
+            "exempt": "write allow",
+            "ban": "a ban is no setting: write sipdispatch limits ban ADDRESS while the proxy runs",
+        },
+    )
+
+
 def _proxy_table(tables: Tables, base: Path) -> Table:
     return Table(
         cls=Proxy,
@@ -250,6 +278,7 @@ def _proxy_table(tables: Tables, base: Path) -> Table:
             "fastpath": readers.read_word(get_args(Wish)),
             "workers": readers.read_int(1, readers.WORKERS_MAXIMUM, "a number of threads"),
             "routes": partial(_routes, tables),
+            "limits": lambda value: tables.read(value, LimitPolicy),
         },
         hint="write the line [proxy] above its keys",
         names={"list_path": "list", "set_id": "set", "routes": "route"},
@@ -276,4 +305,5 @@ def _routes(tables: Tables, value: object) -> tuple[Rule, ...]:
 
 PROXY_KEYS: Final = _proxy_table(Tables(), Path("/")).keys
 RULE_KEYS: Final = _rule_table().keys
+LIMIT_KEYS: Final = _limits_table().keys
 LISTEN_KEYS: Final = tuple(field.name for field in attrs.fields(_ListenTable))

@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import attrs
 import pytest
@@ -15,6 +16,7 @@ import trio.testing
 from dispatcher.algorithm import DEFAULT
 from dispatcher.engine import Engine
 from dispatcher.fastpath import WHY_NOT
+from dispatcher.limits import LimitPolicy
 from dispatcher.listener import Listener
 from dispatcher.logbudget import INTERVAL_S
 from dispatcher.outcome import DropReason, Refusal
@@ -410,6 +412,7 @@ async def test_an_icmp_error_is_believed_only_if_it_quotes_a_request_that_was_se
 GONE = """
 import random, trio
 from dispatcher.hopcache import NextHops
+from dispatcher.limits import LimitPolicy
 from dispatcher.listener import Listener
 from dispatcher.recent import RecentChoices
 from dispatcher.resolver import Resolver
@@ -497,3 +500,43 @@ async def test_a_look_up_that_fails_inside_costs_the_requests_that_wait(engine: 
                 await until(lambda: bool(bench.service.counters.dropped))
             assert bench.service.counters.dropped == {DropReason.OVERLOAD: 1}
     assert any("failed inside" in entry["event"] for entry in logged)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Limits
+
+
+async def test_who_sends_too_much_is_dropped_and_counted_and_nobody_else() -> None:
+    async with running() as bench:
+        bench.service.limits.change(LimitPolicy(rate=1, burst=3))
+        with await _udp("127.0.0.77") as flooder, await _udp("127.0.0.78") as other:
+            for number in range(10):
+                await flooder.sendto(request(call_id=f"call-{number}"), bench.proxy)
+            for number in range(3):
+                await other.sendto(request(call_id=f"other-{number}"), bench.proxy)
+            await bench.counted(13)
+        counters = bench.service.counters
+        assert counters.dropped == {DropReason.LIMITED: 7}
+        assert counters.requests == {1000: 6}
+        assert counters.received_bytes > 13 * 100
+
+
+async def test_who_is_banned_is_not_heard_though_there_is_no_limit() -> None:
+    async with running() as bench:
+        bench.service.limits.ban(ip_network("127.0.0.77"), 60.0, "", trio.current_time())
+        with await _udp("127.0.0.77") as banned:
+            await banned.sendto(request(), bench.proxy)
+            await bench.counted(1)
+        assert bench.service.counters.dropped == {DropReason.BANNED: 1}
+
+
+async def test_servers_and_the_node_itself_are_never_limited() -> None:
+    async with running() as bench:
+        limits = bench.service.limits
+        limits.change(LimitPolicy(rate=1, burst=1))
+        limits.ban(ip_network("127.0.0.0/8"), 60.0, "", trio.current_time())
+        for number in range(5):
+            await bench.server.sendto(request(call_id=f"call-{number}", uri="sip:nobody@127.0.0.1:1"), bench.proxy)
+            await bench.ask(request("OPTIONS", f"sip:s@127.0.0.1:{bench.proxy[1]}"))
+        await bench.counted(10)
+        assert bench.service.counters.dropped == {}

@@ -9,9 +9,10 @@ from typing import Any
 import attrs
 import trio
 
+from dispatcher.limits import Ban, Over
 from health.board import Verdict, Word
 from health.latency import BUCKETS_S
-from sipdispatch.facts import DestinationFacts, Histogram, ListenerFacts, ProxyFacts, SetFacts
+from sipdispatch.facts import DestinationFacts, Histogram, LimitFacts, ListenerFacts, ProxyFacts, SetFacts
 from sipdispatch.facts_json import destination_json
 from sipdispatch.happening import Happening
 from sipdispatch.operations import OperationError, ReloadReport
@@ -127,6 +128,58 @@ def happening(sequence: int, **known: Any) -> Happening:
     return Happening(sequence=sequence, **{**plain, **known})
 
 
+LIMITED = LimitFacts(
+    rate=50, burst=100, ban_after=10.0, ban_for=300.0, allow=("198.51.100.0/28",), over=2, banned=1, bans=7
+)
+
+
+@attrs.define
+class FakeLimiting:
+    """Limits that hit two sources, and bans that are kept as they are said; nothing ends by itself."""
+
+    told: LimitFacts = LIMITED
+    banned: list[Ban] = attrs.field(factory=list)
+    overs: list[Over] = attrs.field(factory=list)
+    asked: list[Mapping[str, float | None]] = attrs.field(factory=list)
+
+    def now(self) -> float:
+        return 1_790_000_000.0
+
+    def facts(self) -> LimitFacts:
+        return self.told
+
+    def bans(self) -> tuple[Ban, ...]:
+        return tuple(sorted(self.banned, key=lambda ban: ban.until))
+
+    def top(self, count: int) -> tuple[Over, ...]:
+        return tuple(self.overs[:count])
+
+    def change(self, asked: Mapping[str, float | None], *, by: str) -> LimitFacts:
+        self.asked.append(asked)
+        known: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        self.told = attrs.evolve(self.told, **known)
+        return self.told
+
+    def ban(self, source: str, seconds: float | None, *, by: str) -> Ban:
+        until = self.now() + (self.told.ban_for if seconds is None else seconds)
+        cause = "operator: ban (control: uid 0, pid 4242)"
+        self.banned.append(Ban(source=source, since=self.now(), until=until, cause=cause))
+        return self.banned[-1]
+
+    def unban(self, source: str, *, by: str) -> Ban:
+        for ban in self.banned:
+            if ban.source == source:
+                self.banned.remove(ban)
+                return ban
+            if ban.source.endswith("/24") and source.startswith(ban.source.removesuffix("0/24")):
+                raise OperationError(
+                    f"{source} is banned as a part of {ban.source}",
+                    "limits.unban",
+                    f"end that: sipdispatch limits unban {ban.source}",
+                )
+        raise OperationError(f"{source} is not banned", "limits.unban", "see sipdispatch limits bans")
+
+
 @attrs.define
 class FakeOperations:
     """Tells `told`, and hands out what `happen` is given; whatever changes something is not to be called."""
@@ -137,6 +190,7 @@ class FakeOperations:
     """How many happenings wait for a follower; later ones are lost."""
     followers: list[trio.MemorySendChannel[Happening]] = attrs.field(factory=list)
     asked: int = 0
+    limiting: FakeLimiting = attrs.field(factory=FakeLimiting)
 
     def facts(self) -> ProxyFacts:
         self.asked += 1

@@ -13,6 +13,7 @@ import attrs
 import pytest
 import structlog
 
+from dispatcher.limits import Ban, Over
 from dispatcher.problem import Problem
 from health.board import Verdict, Word
 from sipdispatch.cli import main
@@ -21,7 +22,7 @@ from sipdispatch.facts import ProxyFacts, ReloadFacts
 from sipdispatch.happening import Happening
 from sipdispatch.operations import ReloadReport
 from tests.sipdispatch.control_world import Steered, running
-from tests.sipdispatch.fake_operations import destination, happening, with_these
+from tests.sipdispatch.fake_operations import LIMITED, FakeLimiting, destination, happening, with_these
 from tests.sipdispatch.manual import blocks, replay
 
 NOW = 1_790_000_000.0
@@ -111,6 +112,7 @@ def facts() -> ProxyFacts:
         refused={"no_destination": 12},
         dropped={"keepalive": 3748},
         network_errors={"ECONNREFUSED": 2},
+        limits=LIMITED,
         list_fingerprint="6f1ed002ab5595859014ebf0951522d9",
         secret_fingerprint="486dfa69",
         reload=ReloadFacts(at=NOW - 130, done=True, text="1 added"),
@@ -158,12 +160,32 @@ EXPLAINED: Mapping[str, Any] = {
 }  # fmt: skip
 
 
+def limiting() -> FakeLimiting:
+    """Limits, who is over them and who is banned."""
+    return FakeLimiting(
+        banned=[
+            Ban(
+                source="203.0.113.9",
+                since=NOW - 150,
+                until=NOW + 150,
+                cause="over 50 messages/s for 10 s",
+                dropped=812_004,
+            )
+        ],
+        overs=[
+            Over(source="203.0.113.77", since=NOW - 4, dropped=36_118),
+            Over(source="2001:db8:7:1::/64", since=NOW - 1, dropped=212),
+        ],
+    )
+
+
 @attrs.define
 class ManualProxy(Steered):
     """Knows what its list has, and what an example may add to it."""
 
     told: ProxyFacts = attrs.field(factory=facts)
     past: list[Happening] = attrs.field(factory=lambda: list(PAST))
+    limiting: FakeLimiting = attrs.field(factory=limiting)
 
     async def explain(self, question: Mapping[str, Any]) -> dict[str, Any]:
         return dict(EXPLAINED)

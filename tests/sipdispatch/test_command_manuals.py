@@ -21,7 +21,7 @@ from tests.sipdispatch.manual import ROOT, blocks, entry, page, replay, run_in, 
 HEADINGS = ["Name", "Synopsis", "Description", "Options", "Examples", "Exit status", "See also"]
 PAGES = {
     name: page(f"sipdispatch-{name}")
-    for name in ("proxy", "ds", "status", "events", "probe", "check", "explain", "notify", "demo", "vrrp")
+    for name in ("proxy", "ds", "limits", "status", "events", "probe", "check", "explain", "notify", "demo", "vrrp")
 }
 
 

@@ -9,10 +9,12 @@ import attrs
 import pytest
 
 from dispatcher.engine import MOST_WORKERS
+from dispatcher.limits import LimitPolicy
+from sipdispatch import readers
 from sipdispatch.config import Config, Health, Proxy
 from sipdispatch.load import load
 from sipdispatch.sections import KEYS
-from sipdispatch.structure import LISTEN_KEYS, PROXY_KEYS, RULE_KEYS
+from sipdispatch.structure import LIMIT_KEYS, LISTEN_KEYS, PROXY_KEYS, RULE_KEYS
 from tests.sipdispatch.manual import blocks, entry, page
 
 CONFIGURATION = page("sipdispatch.toml")
@@ -30,8 +32,9 @@ def test_every_configuration_in_the_manual_is_right(text: str, tmp_path: Path) -
 def test_every_key_is_in_the_manual_and_no_other() -> None:
     described = set(re.findall(r"`([a-z_]+)`", "\n".join(re.findall(r"^(`.*)\n:", CONFIGURATION, re.MULTILINE))))
     sections = {key for keys in KEYS.values() for key in keys}
-    assert described == {*PROXY_KEYS, *RULE_KEYS, *LISTEN_KEYS, *sections} - {"route", "address"}
+    assert described == {*PROXY_KEYS, *RULE_KEYS, *LISTEN_KEYS, *LIMIT_KEYS, *sections} - {"route", "limits", "address"}
     assert "`[[proxy.route]]`" in CONFIGURATION
+    assert "`[proxy.limits]`" in CONFIGURATION
 
 
 def test_the_defaults_in_the_manual_are_those_of_the_tree() -> None:
@@ -72,3 +75,13 @@ def test_the_defaults_of_health_in_the_manual_are_those_of_the_tree() -> None:
     }
     for key, value in spoken.items():
         assert f"Default: {value}" in entry(probes, key), key
+
+
+def test_the_defaults_of_the_limits_in_the_manual_are_those_of_the_tree() -> None:
+    limits = CONFIGURATION.partition("### Limits")[2].partition("### ")[0]
+    policy = LimitPolicy()
+    assert (policy.rate, policy.burst, policy.ban_after, policy.allow) == (None, None, None, ())
+    assert f'Default: `"{policy.ban_for / 60:g}m"`.' in entry(limits, "ban_for")
+    assert (readers.BAN_AFTER_MAXIMUM_H, readers.BAN_MAXIMUM_H) == (1, 720)
+    assert 'from `"1s"` to `"1h"`' in entry(limits, "ban_after")
+    assert 'from `"1s"` to `"720h"`' in entry(limits, "ban_for")

@@ -23,7 +23,7 @@ from tests.sipdispatch.manual import blocks, page, sessions
 from tests.sipdispatch.manual_proxy import exchange, exchanges, facts, run_session
 
 CONTROL = page("control")
-PAGES = {name: page(f"sipdispatch-{name}") for name in ("ds", "status", "events")}
+PAGES = {name: page(f"sipdispatch-{name}") for name in ("ds", "limits", "status", "events")}
 LIMITS = control_connection.Limits()
 
 

@@ -121,6 +121,13 @@ def test_every_example_of_a_text_is_what_is_said() -> None:
         attrs.evolve(item, state="removed", lasted=60.0, cause="reload"),
         attrs.evolve(item, kind="word", state="draining", cause="ds drain by root"),
         attrs.evolve(item, kind="list", state="refused", cause="line 3"),
+        Item(
+            kind="ban",
+            state="banned",
+            since=at - 3,
+            cause="over 50 messages/s for 10 s, for 300 s",
+            address="203.0.113.9",
+        ),
     ]
     shown = [row[1].strip("`") for row in rows(part("What people are told"))]
     for index, (text, each) in enumerate(zip(shown, told, strict=True)):
