@@ -20,6 +20,7 @@ pub mod host; // which host does a text name?
 pub mod image; // what does the packet path know?
 pub mod keyed; // the keyed hash
 pub mod ledger; // what is noted of the messages that go on?
+pub mod limits; // may this source send another message?
 pub mod lists; // how does a value fall into members and parameters?
 pub mod mistake; // what did the mistake in this program say?
 pub mod nat; // is the sender reached by its flow only?

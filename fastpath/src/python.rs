@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod decide;
 pub mod engine;
 pub mod image;
+pub mod limits;
 pub mod tables;
 
 #[pymodule]
@@ -13,6 +14,7 @@ fn _fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     decide::register(module)?;
     image::register(module)?;
+    module.add_class::<limits::PyLimits>()?;
     tables::register(module)?;
     module.add_class::<engine::PyEngine>()
 }

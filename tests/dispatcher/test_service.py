@@ -507,7 +507,7 @@ async def test_a_look_up_that_fails_inside_costs_the_requests_that_wait(engine: 
 
 
 async def test_who_sends_too_much_is_dropped_and_counted_and_nobody_else() -> None:
-    async with running() as bench:
+    async with running(None) as bench:
         bench.service.limits.change(LimitPolicy(rate=1, burst=3))
         with await _udp("127.0.0.77") as flooder, await _udp("127.0.0.78") as other:
             for number in range(10):
@@ -522,7 +522,7 @@ async def test_who_sends_too_much_is_dropped_and_counted_and_nobody_else() -> No
 
 
 async def test_who_is_banned_is_not_heard_though_there_is_no_limit() -> None:
-    async with running() as bench:
+    async with running(None) as bench:
         bench.service.limits.ban(ip_network("127.0.0.77"), 60.0, "", trio.current_time())
         with await _udp("127.0.0.77") as banned:
             await banned.sendto(request(), bench.proxy)
@@ -531,7 +531,7 @@ async def test_who_is_banned_is_not_heard_though_there_is_no_limit() -> None:
 
 
 async def test_servers_and_the_node_itself_are_never_limited() -> None:
-    async with running() as bench:
+    async with running(None) as bench:
         limits = bench.service.limits
         limits.change(LimitPolicy(rate=1, burst=1))
         limits.ban(ip_network("127.0.0.0/8"), 60.0, "", trio.current_time())
