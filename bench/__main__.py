@@ -1,7 +1,8 @@
 """Which proxy forwards how much, at which cost?  One proxy after another in one run, rounds interleaved, medians.
 
-A transaction is an INVITE with SDP and its 200, so a proxy forwards two messages for each.  The proxy runs on one CPU
-and the load, with all destinations, on another: the figures are per core.  Everything stays on loopback.
+A transaction is an INVITE and its 200, so a proxy forwards two messages for each.  The proxy runs on one CPU and the
+load, with all destinations, on another: the figures are per core.  With more than one worker nobody is pinned: then the
+CPU time of a message says something, and the rate does not.  Everything stays on loopback.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.load import BenchError, command, destinations, run
+from bench.load import BenchError, Shape, command, destinations, run
 from bench.processes import cpu_seconds, memory_mib
-from bench.proxies import KAMAILIO, NULL, OURS, Proxy, proxies, running
+from bench.proxies import KAMAILIO, NULL, OURS, PURE, Proxy, proxies, running
 from bench.table import Figures, comparison, machine
 
 BUSY_LOAD = 0.5
@@ -30,7 +31,17 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--window", type=int, default=256, help="transactions in flight at most (%(default)s)")
     add("--rate", type=float, default=0.0, help="transactions a second at most (0: as fast as answers come)")
     add("--destinations", type=int, nargs="+", default=[2, 20, 200, 2000], metavar="N", help="lists of so many lines")
-    add("--only", action="append", default=[], metavar="NAME", help=f"only this one of: {NULL}, {KAMAILIO}, {OURS}")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"only this one of: {NULL}, {KAMAILIO}, {OURS}, {PURE}",
+    )
+    add("--size", type=int, default=0, metavar="BYTES", help="of the INVITE: 400 (without SDP) to 4000 (0: 0.9 kB)")
+    add("--compact", action="store_true", help="compact header names")
+    add("--nat", action="store_true", help="the phone is behind NAT: the token says so, and Kamailio marks it")
+    add("--workers", type=int, default=1, help="threads of ours and children of Kamailio (%(default)s)")
     add(
         "--proxy",
         action="append",
@@ -48,8 +59,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def measure(proxy: Proxy, count: int, chosen: argparse.Namespace, work: Path) -> Figures:
     """One round of one proxy with a list of `count` destinations."""
-    own_cpu, load_cpu = two_cpus()
-    argv = command(work, seconds=chosen.seconds, window=chosen.window, rate=chosen.rate, cpu=load_cpu)
+    own_cpu, load_cpu = two_cpus() if chosen.workers == 1 else (None, None)
+    how = shape(chosen)
+    argv = command(work, seconds=chosen.seconds, window=chosen.window, rate=chosen.rate, cpu=load_cpu, shape=how)
     with (
         destinations(work, count=count, cpu=load_cpu) as answering,
         running(proxy, work=work, count=count, cpu=own_cpu) as process,
@@ -67,7 +79,14 @@ def measure(proxy: Proxy, count: int, chosen: argparse.Namespace, work: Path) ->
         bad=load.bad,
         evenness=shares.busiest * count / max(load.sent, 1),
         memory_mib=memory,
+        p50_us=load.p50_us,
+        p99_us=load.p99_us,
+        p999_us=load.p999_us,
     )
+
+
+def shape(chosen: argparse.Namespace) -> Shape:
+    return Shape(size=chosen.size, compact=chosen.compact, nat=chosen.nat)
 
 
 def two_cpus() -> tuple[int | None, int | None]:
@@ -86,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             work = Path(folder)
-            contenders = proxies(work, chosen.proxy, chosen.only)
+            contenders = proxies(work, chosen.proxy, chosen.only, workers=chosen.workers, nat=chosen.nat)
             for number in range(chosen.rounds):
                 for count in chosen.destinations:
                     for proxy in contenders:
@@ -96,7 +115,9 @@ def main(argv: Sequence[str]) -> int:
     except BenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    print(f"{machine()}\n\n{comparison(results)}")
+    pace = f"{chosen.rate:,.0f} transactions/s" if chosen.rate else f"at most {chosen.window} in flight"
+    print(f"{machine()}\n{shape(chosen)}; {pace}; workers: {chosen.workers}\n")
+    print(comparison(results, waits=bool(chosen.rate)))
     wrong = sorted({name for (name, _), rounds in results.items() if any(figures.bad for figures in rounds)})
     if wrong:
         sys.stderr.write(f"error: answers other than 200 through {', '.join(wrong)}: these figures compare nothing\n")

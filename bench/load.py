@@ -23,6 +23,29 @@ class BenchError(Exception):
 
 
 @attrs.frozen(kw_only=True)
+class Shape:
+    """What the INVITEs are like: so many bytes (0: 0.9 kB with SDP), compact names, a phone behind NAT."""
+
+    size: int = 0
+    compact: bool = False
+    nat: bool = False
+
+    @property
+    def letters(self) -> str:
+        """As sipload wants to be told."""
+        return ("c" if self.compact else "") + ("n" if self.nat else "") or "-"
+
+    def __str__(self) -> str:
+        words = [f"{self.size:,} bytes" if self.size else "with SDP"]
+        words += ["compact names"] if self.compact else []
+        words += ["from behind NAT"] if self.nat else []
+        return f"INVITE {', '.join(words)}"
+
+
+PLAIN = Shape()
+
+
+@attrs.frozen(kw_only=True)
 class Load:
     """One run of sipload: counts of transactions (an INVITE and its 200: two messages forwarded), see sipload.c."""
 
@@ -34,14 +57,24 @@ class Load:
     seconds: float
     gap_us: float
     delay_us: float
+    p50_us: float
+    p99_us: float
+    p999_us: float
 
     @classmethod
     def parse(cls, line: str) -> Self:
         """From the line that sipload prints."""
         fields = dict(field.split("=") for field in line.split())
         counts = {name: int(fields[name]) for name in ("sent", "got", "late", "bad", "lost")}
-        gap_us, delay_us = float(fields["gap_us"]), float(fields["delay_us"])
-        return cls(**counts, seconds=float(fields["seconds"]), gap_us=gap_us, delay_us=delay_us)
+        return cls(
+            **counts,
+            seconds=float(fields["seconds"]),
+            gap_us=float(fields["gap_us"]),
+            delay_us=float(fields["delay_us"]),
+            p50_us=float(fields["p50_us"]),
+            p99_us=float(fields["p99_us"]),
+            p999_us=float(fields["p999_us"]),
+        )
 
     @property
     def messages_per_second(self) -> float:
@@ -114,10 +147,13 @@ def build(source: Path, work: Path) -> Path:
     return program
 
 
-def command(work: Path, *, seconds: float, window: int, rate: float = 0, cpu: int | None = None) -> list[str]:
+def command(
+    work: Path, *, seconds: float, window: int, rate: float = 0, cpu: int | None = None, shape: Shape = PLAIN
+) -> list[str]:
     """The command line of one run of sipload; `rate` 0 is as fast as answers come."""
     proxy, client = (layout.PROXY_HOST, layout.PROXY_PORT), (layout.CLIENT_HOST, layout.CLIENT_PORT)
-    argv = [*_pin(cpu), build(HERE / "sipload.c", work), *proxy, *client, seconds, window, rate]
+    how = (seconds, window, rate, shape.size, shape.letters)
+    argv = [*_pin(cpu), build(HERE / "sipload.c", work), *proxy, *client, *how]
     return list(map(str, argv))
 
 

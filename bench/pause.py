@@ -23,7 +23,7 @@ from bench import layout
 from bench.__main__ import two_cpus
 from bench.load import BenchError, Load, command, destinations, run
 from bench.processes import memory_mib
-from bench.proxies import OURS, Proxy, proxies, running
+from bench.proxies import OURS, PURE, Proxy, proxies, running
 from bench.table import machine, markdown
 
 RELOAD_AFTER_SECONDS = 1.0
@@ -103,7 +103,7 @@ def _reload(proxy: Proxy, process: subprocess.Popen[bytes], work: Path, count: i
     (work / "dispatcher.list").write_text(layout.dispatcher_list(count, first=1 + number % 2))
     asked = time.monotonic()
     process.send_signal(signal.SIGHUP)
-    if proxy.name != OURS:
+    if proxy.name not in (OURS, PURE):
         return math.nan
     while (work / "proxy.log").read_text().count(REPLACED) < number:
         if time.monotonic() > until:
@@ -140,7 +140,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             work = Path(folder)
-            proxy = chosen.proxy or proxies(work, [], [OURS], probes=chosen.probes)[0]
+            proxy = chosen.proxy or proxies(work, [], [OURS, PURE], probes=chosen.probes)[0]
             for reloads in (0, chosen.reloads):
                 runs = [measure(proxy, chosen, work, reloads=reloads) for _ in range(chosen.rounds)]
                 rows.append(row(f"{proxy.name}, {f'{reloads} reload' if reloads else 'no reload'}", runs))

@@ -19,12 +19,13 @@ import attrs
 from bench import layout
 from bench.load import BenchError, build, is_ready
 from bench.processes import cpu_seconds
+from dispatcher.fastpath import WHY_NOT
 
 HERE = Path(__file__).resolve().parent
 READY_SECONDS = 30.0
 IDLE_SECONDS, IDLE_CPU_SECONDS = 0.5, 0.025  # a proxy that uses less than 5 % of a CPU is waiting for work
 STOP_SECONDS = 10.0
-NULL, KAMAILIO, OURS = "null forwarder", "Kamailio", "sipdispatch"
+NULL, KAMAILIO, OURS, PURE = "null forwarder", "Kamailio", "sipdispatch", "sipdispatch, pure Python"
 KAMAILIO_MEMORY = "-m 256 -M 16 -x tlsf -X tlsf"  # MiB, and the allocator: Debian's default one halves its rate
 
 
@@ -50,8 +51,19 @@ class Proxy:
         ]
 
 
-def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str], *, probes: bool = False) -> list[Proxy]:
-    """The floor, Kamailio where it is installed, ours, and the extra ones; `only` keeps those named."""
+def proxies(
+    work: Path,
+    extra: Sequence[Proxy],
+    only: Sequence[str],
+    *,
+    probes: bool = False,
+    workers: int = 1,
+    nat: bool = False,
+) -> list[Proxy]:
+    """The floor, Kamailio where it is installed, ours by each of its paths, and the extra ones.
+
+    `only` keeps those named; `nat` makes Kamailio do for phones behind NAT what we always do.
+    """
     null = build(HERE / "nullforward.c", work)
     client = f"{layout.CLIENT_HOST} {layout.CLIENT_PORT}"
     there = f"{layout.DESTINATIONS} {layout.DESTINATION_PORT}"
@@ -62,12 +74,18 @@ def proxies(work: Path, extra: Sequence[Proxy], only: Sequence[str], *, probes: 
         sys.stderr.write("Kamailio is not measured: apt-get install kamailio\n")
     else:
         run = "-f {work}/kamailio.cfg -w {work} -Y {work} -P {work}/kamailio.pid"
-        found.append(Proxy(KAMAILIO, f"{kamailio} -DD -E {KAMAILIO_MEMORY} {run}"))
-    configuration = work / "sipdispatch.toml"
-    # The others do not probe either.
-    configuration.write_text(f"[proxy]\n[health]\nenabled = {str(probes).lower()}\n")
-    options = f"--config {configuration} --listen udp:{{listen}} --list {{list}} --algorithm call-id"
-    found.append(Proxy(OURS, f"{ours} proxy {options}"))
+        how = f"{KAMAILIO_MEMORY} -n {workers}{' -A NAT' if nat else ''}"
+        found.append(Proxy(KAMAILIO, f"{kamailio} -DD -E {how} {run}"))
+    if WHY_NOT:
+        sys.stderr.write(f"only pure Python is measured: {WHY_NOT}\n")
+    for name, path in [*([] if WHY_NOT else [(OURS, "on")]), (PURE, "off")]:
+        configuration = work / f"{path}.toml"
+        # The others do not probe either.
+        configuration.write_text(
+            f'[proxy]\nfastpath = "{path}"\nworkers = {workers}\n[health]\nenabled = {str(probes).lower()}\n'
+        )
+        options = f"--config {configuration} --listen udp:{{listen}} --list {{list}} --algorithm call-id"
+        found.append(Proxy(name, f"{ours} proxy {options}"))
     found += extra
     kept = [proxy for proxy in found if not only or proxy.name in only]
     if not kept:

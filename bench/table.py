@@ -24,6 +24,9 @@ class Figures:
     bad: float
     evenness: float
     memory_mib: float
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+    p999_us: float = 0.0
 
 
 def medians(rounds: Sequence[Figures]) -> Figures:
@@ -35,6 +38,9 @@ def medians(rounds: Sequence[Figures]) -> Figures:
         bad=max(each.bad for each in rounds),
         evenness=median(each.evenness for each in rounds),
         memory_mib=median(each.memory_mib for each in rounds),
+        p50_us=median(each.p50_us for each in rounds),
+        p99_us=median(each.p99_us for each in rounds),
+        p999_us=median(each.p999_us for each in rounds),
     )
 
 
@@ -51,9 +57,12 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join((line(headings), f"|{rule}|", *map(line, rows)))
 
 
-def comparison(results: Mapping[tuple[str, int], Sequence[Figures]]) -> str:
-    """A row for each proxy and number of destinations, with the ratios that outlast a change of machine."""
-    headings = (
+def comparison(results: Mapping[tuple[str, int], Sequence[Figures]], *, waits: bool = False) -> str:
+    """A row for each proxy and number of destinations, with the ratios that outlast a change of machine.
+
+    With `waits`, for a load at a rate, also how long the transactions took at most: half, 99 % and 99.9 % of them.
+    """
+    headings = [
         "proxy",
         "destinations",
         "messages/s",
@@ -64,7 +73,8 @@ def comparison(results: Mapping[tuple[str, int], Sequence[Figures]]) -> str:
         "MiB",
         "CPU/null",
         "rate/Kamailio",
-    )
+    ]
+    headings += ["p50 us", "p99 us", "p99.9 us"] if waits else []
     settled = {key: medians(rounds) for key, rounds in results.items()}
     rows = []
     for (name, count), figures in settled.items():
@@ -81,6 +91,7 @@ def comparison(results: Mapping[tuple[str, int], Sequence[Figures]]) -> str:
                 f"{figures.memory_mib:.1f}",
                 f"{figures.cpu_us / floor.cpu_us:.2f}" if floor else "",
                 f"{figures.messages_per_second / rival.messages_per_second:.2f}" if rival else "",
+                *([f"{us:,.0f}" for us in (figures.p50_us, figures.p99_us, figures.p999_us)] if waits else []),
             ]
         )
     return markdown(headings, rows)

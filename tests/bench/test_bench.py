@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import attrs
 import pytest
 
 from bench import layout
@@ -14,7 +15,9 @@ from bench.processes import cpu_seconds, memory_mib
 from bench.proxies import KAMAILIO, NULL, Proxy
 from bench.table import Figures, comparison, markdown, medians
 
-LINE = "sent=100 got=90 late=6 bad=0 lost=4 seconds=0.500000 gap_us=1500 delay_us=2500\n"
+LINE = (
+    "sent=100 got=90 late=6 bad=0 lost=4 seconds=0.500000 gap_us=1500 delay_us=2500 p50_us=90 p99_us=400 p999_us=2400\n"
+)
 
 
 def figures(rate: float, cpu_us: float, lost: float = 0) -> Figures:
@@ -26,6 +29,7 @@ def test_a_transaction_is_two_messages_and_late_answers_cost_but_do_not_count() 
     assert load.messages_per_second == 360
     assert load.messages == 192
     assert (load.lost, load.gap_us, load.delay_us) == (4, 1500.0, 2500.0)
+    assert (load.p50_us, load.p99_us, load.p999_us) == (90.0, 400.0, 2400.0)
 
 
 def test_the_destinations_tell_who_got_how_many() -> None:
@@ -45,6 +49,13 @@ def test_each_row_is_compared_with_the_same_number_of_destinations() -> None:
     assert [cell.strip() for cell in null[-3:-1]] == ["1.00", "4.00"]
     assert [cell.strip() for cell in kamailio[-3:-1]] == ["4.00", "1.00"]
     assert [cell.strip() for cell in other[-3:-1]] == ["", "1.00"]
+
+
+def test_with_a_rate_the_table_says_how_long_they_took() -> None:
+    slow = attrs.evolve(figures(100, 8), p50_us=1200.0, p99_us=2000.0, p999_us=9000.0)
+    heading, _, row = comparison({(NULL, 2): [slow]}, waits=True).splitlines()
+    assert [cell.strip() for cell in heading.split("|")[-4:-1]] == ["p50 us", "p99 us", "p99.9 us"]
+    assert [cell.strip() for cell in row.split("|")[-4:-1]] == ["1,200", "2,000", "9,000"]
 
 
 def test_tables_are_markdown() -> None:
