@@ -83,3 +83,24 @@ pub fn in_lower_case(name: &[u8]) -> Cow<'_, [u8]> {
         Cow::Borrowed(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_hash_is_never_that_of_a_message_without_a_call() {
+        assert_eq!(order_hash(0), 1);
+        assert_eq!(order_hash(7), 7);
+    }
+
+    #[test]
+    fn a_host_is_hashed_in_its_one_spelling() {
+        let text = |host| with_host(host, <[u8]>::to_vec);
+        assert_eq!(text(Host::Name(b"PBX.example.com")), b"pbx.example.com");
+        assert_eq!(
+            text(Host::Address("2001:DB8::1".parse().unwrap())),
+            b"2001:db8::1"
+        );
+    }
+}

@@ -164,6 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_lives_three_minutes_from_first_sight() {
+        let choices = RecentChoices::new(4);
+        choices.remember(1, 7, 100.0);
+        choices.remember(1, 7, 279.9375);
+        assert_eq!(choices.lookup(1, 279.9375), Some(7));
+        assert_eq!(choices.lookup(1, 280.0), None);
+        choices.remember(1, 7, 280.0);
+        assert_eq!(choices.lookup(1, 280.0), Some(7));
+    }
+
+    #[test]
     fn a_thread_whose_clock_is_behind_finds_what_another_has_just_made() {
         let choices = RecentChoices::new(4);
         choices.remember(1, 7, 10.0);

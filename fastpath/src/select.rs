@@ -12,8 +12,6 @@ use crate::value::Uri;
 pub const PLACES: usize = 4;
 /// Bytes in a slot table.
 pub const TABLE_SIZE: usize = 65_536 * PLACES * 2;
-/// An empty place.
-const NONE: usize = 0xFFFF;
 /// The ramp of a destination that takes every key of its own.
 const FULL_SHARE: u8 = 255;
 /// Where a key stands in everybody's ramp: eight bits that its slot has nothing to do with.
@@ -55,19 +53,17 @@ pub fn choose(image: &Image, way: &Way, digest: u64, register: bool) -> Option<u
 }
 
 fn first(known: [usize; PLACES], takes: impl Fn(usize) -> bool) -> Option<usize> {
-    known
-        .into_iter()
-        .find(|index| *index != NONE && takes(*index))
+    known.into_iter().find(|index| takes(*index))
 }
 
-/// The indexes that come first in the slot of a key.
+/// The indexes that come first in the slot of a key; an empty place is one that no set is large enough for.
 fn known_places(pool: &Pool, table: usize, digest: u64) -> Option<[usize; PLACES]> {
     let table = pool.tables.get(table)?.as_ref()?;
     let slot = (digest & 0xFFFF) as usize;
     let row = (**table)
         .as_ref()
         .get(slot * PLACES * 2..(slot + 1) * PLACES * 2)?;
-    let mut known = [NONE; PLACES];
+    let mut known = [0; PLACES];
     for (place, index) in known.iter_mut().zip(row.chunks_exact(2)) {
         *place = usize::from(u16::from_le_bytes([index[0], index[1]]));
     }
@@ -224,5 +220,13 @@ mod tests {
         let (image, way) = image(5, [0, 1, 2, 3], &[UP; 5], &ramp);
         assert_eq!(choose(&image, &way, 7 << RAMP_SHIFT, false), Some(1));
         assert_eq!(choose(&image, &way, 8 << RAMP_SHIFT, false), None);
+    }
+
+    #[test]
+    fn a_large_set_is_not_searched_for_somebody_who_takes_a_key_by_the_ramps() {
+        for (count, found) in [(FEW, Some(1)), (FEW + 1, None)] {
+            let (image, way) = image(count, [0, 1, 2, 3], &vec![UP; count], &vec![8; count]);
+            assert_eq!(choose(&image, &way, 8 << RAMP_SHIFT, false), found);
+        }
     }
 }

@@ -242,3 +242,32 @@ fn decode<'r>(text: &[u8], raw: &'r mut [u8; MAX_BYTES]) -> Option<&'r [u8]> {
     }
     Some(&raw[..text.len() / 4 * 3])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_token_that_makes_no_sense_says_nothing() {
+        let (key, listener) = ([7; 16], &b"192.0.2.1:5060"[..]);
+        let read = |flags: u8| {
+            let mut body = Body::default();
+            body.push(&[flags]);
+            body.push(&[0; 15]);
+            let hash = digest(&key, Use::Token, &[body.as_bytes(), listener]);
+            body.push(&hash.to_be_bytes());
+            let token = encode(body.as_bytes());
+            Claims::read(token.as_bytes(), &[key], [listener].into_iter()).is_some()
+        };
+        assert!(read(0));
+        assert!(read(4 << TRANSPORT_SHIFT));
+        for transport in 5..8 {
+            assert!(
+                !read(transport << TRANSPORT_SHIFT),
+                "no transport has this number"
+            );
+        }
+        assert!(!read(EDGE_IPV6), "it is too short for its ends");
+        assert!(!read(CORE_IPV6));
+    }
+}

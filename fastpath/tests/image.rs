@@ -201,6 +201,10 @@ fn the_listener_toward_the_servers_leads_to_no_carrier() {
     assert_eq!(image.listener_outward(ip("10.0.0.12"), 1), Some(1));
     assert_eq!(image.listener_outward(ip("198.51.100.7"), 0), Some(0));
     assert_eq!(image.listener_outward(ip("2001:db8::7"), 1), Some(2));
+    let mut inner_first = fixed();
+    inner_first.listeners.swap(0, 1);
+    let image = image_of(inner_first, &[UP, UP]);
+    assert_eq!(image.listener_outward(ip("198.51.100.7"), 0), Some(1));
     let mut inner_only = fixed();
     inner_only.listeners.remove(0);
     let image = image_of(inner_only, &[UP, UP]);
