@@ -3,6 +3,8 @@
 //!
 //! Calls wait for their end in three queues, one for each lifetime, so that the first of a queue is always the next to
 //! go.  The queues are lists through one slab of calls: a call is in one of them at a time, and moves without allocation.
+//! They are found by chains through the same slab: their heads are all that is read of a call that is not known, and fit
+//! into a core's own cache.
 
 use rustc_hash::FxHashMap;
 
@@ -42,6 +44,8 @@ struct Call {
     stage: Stage,
     before: u32,
     behind: u32,
+    /// The next of those whose keys have the same head.
+    next: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +68,9 @@ pub struct CallTable {
     entries: usize,
     calls: Vec<Call>,
     free: Vec<u32>,
-    places: FxHashMap<u64, u32>,
+    /// The first call of each chain; a power of two of them.
+    heads: Vec<u32>,
+    count: usize,
     queues: [Queue; 3],
     loads: FxHashMap<u32, Load>,
 }
@@ -77,7 +83,8 @@ impl CallTable {
             entries,
             calls: Vec::new(),
             free: Vec::new(),
-            places: FxHashMap::default(),
+            heads: vec![NONE; entries.max(1).next_power_of_two()],
+            count: 0,
             queues: [Queue {
                 first: NONE,
                 last: NONE,
@@ -95,13 +102,13 @@ impl CallTable {
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.count
     }
 
     /// Whether none is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.count == 0
     }
 
     /// The calls that a destination has now, as of the last step.
@@ -143,7 +150,7 @@ impl CallTable {
     /// Take in what a message tells; `number` is the destination of a `Begin` and not looked at otherwise.
     pub fn note(&mut self, fact: CallFact, number: Option<u32>, now: f64) {
         self.expire(now);
-        let known = self.places.get(&fact.key).copied();
+        let known = self.find(fact.key);
         match (fact.step, known) {
             (CallStep::Begin, _) => {
                 if let Some(number) = number {
@@ -231,7 +238,25 @@ impl CallTable {
         self.calls[at as usize].stage
     }
 
+    #[allow(clippy::cast_possible_truncation)] // the lowest bits of a keyed hash are as good as any
+    fn head(&self, key: u64) -> usize {
+        key as usize & (self.heads.len() - 1)
+    }
+
+    fn find(&self, key: u64) -> Option<u32> {
+        let mut at = self.heads[self.head(key)];
+        while at != NONE {
+            let call = &self.calls[at as usize];
+            if call.key == key {
+                return Some(at);
+            }
+            at = call.next;
+        }
+        None
+    }
+
     fn insert(&mut self, key: u64, number: u32, until: f64) {
+        let head = self.head(key);
         let call = Call {
             key,
             until: ticks(until),
@@ -239,6 +264,7 @@ impl CallTable {
             stage: Stage::Ringing,
             before: NONE,
             behind: NONE,
+            next: self.heads[head],
         };
         let at = if let Some(at) = self.free.pop() {
             self.calls[at as usize] = call;
@@ -247,8 +273,28 @@ impl CallTable {
             self.calls.push(call);
             u32::try_from(self.calls.len() - 1).unwrap_or(NONE)
         };
-        self.places.insert(key, at);
+        self.heads[head] = at;
+        self.count += 1;
         self.append(at, Stage::Ringing);
+    }
+
+    /// Take a call out of its chain.
+    fn forget_key(&mut self, at: u32) {
+        let Call { key, next, .. } = self.calls[at as usize];
+        let head = self.head(key);
+        if self.heads[head] == at {
+            self.heads[head] = next;
+            return;
+        }
+        let mut before = self.heads[head];
+        while before != NONE {
+            let call = &mut self.calls[before as usize];
+            if call.next == at {
+                call.next = next;
+                return;
+            }
+            before = call.next;
+        }
     }
 
     fn move_to(&mut self, at: u32, stage: Stage, until: f64) {
@@ -259,9 +305,10 @@ impl CallTable {
 
     fn leave(&mut self, at: u32, now: f64) {
         self.unlink(at);
-        let Call { key, number, .. } = self.calls[at as usize];
-        self.places.remove(&key);
+        self.forget_key(at);
+        self.count -= 1;
         self.free.push(at);
+        let number = self.calls[at as usize].number;
         if let Some(load) = self.loads.get_mut(&number) {
             load.active = load.active.saturating_sub(1);
             if load.active == 0 {
