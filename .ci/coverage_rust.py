@@ -1,8 +1,8 @@
 """How much of the compiled packet path is run by the tests that hold it to Python's decisions?
 
 Those tests, or what the arguments select (pytest's), run in a copy of the tree whose module counts what it executes.
-A `const fn` that never ran is the compiler's own, for its tables, and does not count.  Needs LLVM's tools of the version
-that rustc is built on; as root on Debian they are installed.
+A `const fn` that never ran is the compiler's own, for its tables, and does not count.  Needs LLVM's tools of the
+version that rustc is built on; as root on Debian they are installed.
 """
 
 from __future__ import annotations
