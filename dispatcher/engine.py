@@ -118,6 +118,11 @@ class Engine:
         """End the threads, when what the kernel holds has been dealt with or now; for a thread of its own: it waits."""
         self._running.stop(at_once=at_once)
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for Python."""
+        return self._running.waiting()
+
     def take(self, limit: int) -> Taken:
         """What waits for Python, `limit` messages at most; what was taken before has been dealt with."""
         messages, errors, busy, mistakes = self._running.take(limit)
