@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import pytest
@@ -13,6 +14,7 @@ import structlog.testing
 import trio
 
 from dispatcher.counters import Counters
+from dispatcher.fastpath import WHY_NOT, Wish
 from dispatcher.hopcache import NextHops
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
@@ -43,10 +45,17 @@ async def until(true: Callable[[], bool]) -> None:
             await trio.sleep(0.01)
 
 
-async def test_it_forwards_and_ends_at_sigterm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fastpath", get_args(Wish))
+async def test_it_forwards_and_ends_at_sigterm(fastpath: Wish, tmp_path: Path) -> None:
+    if WHY_NOT and fastpath == "on":
+        pytest.skip(WHY_NOT)
+    config = configuration(tmp_path)
     with structlog.testing.capture_logs() as logged:
         async with trio.open_nursery() as nursery:
-            service: Service = await nursery.start(proxy.serve, configuration(tmp_path))
+            service: Service = await nursery.start(
+                proxy.serve, attrs.evolve(config, proxy=attrs.evolve(config.proxy, fastpath=fastpath, workers=2))
+            )
+            assert (service.engine is not None) is (fastpath != "off" and not WHY_NOT)
             address = service.snapshot.listeners[0].address
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
                 phone.sendto(request(), address)
@@ -57,7 +66,19 @@ async def test_it_forwards_and_ends_at_sigterm(tmp_path: Path) -> None:
         "stopping",
         "stopped",
     ]
+    ready = next(entry for entry in logged if entry["event"] == "ready")
+    expected = ("pure Python", None) if fastpath == "off" or WHY_NOT else ("fast path", 2)
+    assert (ready["packet_path"], ready.get("workers")) == expected
     assert (tmp_path / "secret").exists()
+
+
+async def test_what_the_configuration_asks_for_and_is_not_built_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatcher.fastpath.WHY_NOT", "the fast path is not built")
+    config = configuration(tmp_path)
+    with pytest.raises(CommandError, match="the fast path is not built"):
+        await proxy.serve(attrs.evolve(config, proxy=attrs.evolve(config.proxy, fastpath="on")))
 
 
 async def test_next_hops_are_kept_fresh_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
