@@ -282,8 +282,10 @@ class Limits:
         first, last = span_of(network)
         for held in self._all():
             if (held.first, held.last) == (first, last):
-                self._single.pop(first, None)
-                self._wide = self._others(first, last)
+                if first == last:
+                    del self._single[first]
+                else:
+                    self._wide = self._others(first, last)
                 self._settle()
                 return held.told if now < held.until else None
         return None
@@ -305,9 +307,8 @@ class Limits:
 
     def expire(self, now: float) -> tuple[Ban, ...]:
         ended = [held for held in self._all() if held.until <= now]
-        for held in ended:
-            self._single.pop(held.first, None)
         if ended:
+            self._single = {source: held for source, held in self._single.items() if now < held.until}
             self._wide = tuple(held for held in self._wide if now < held.until)
             self._settle()
         return tuple(held.told for held in sorted(ended, key=_order))

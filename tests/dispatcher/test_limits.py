@@ -325,6 +325,18 @@ def test_networks_are_banned_too(make: Make) -> None:
     assert table.active
 
 
+def test_a_network_and_its_first_address_are_banned_by_themselves(make: Make) -> None:
+    table = make(seed=SEED)
+    table.ban(network("203.0.113.0"), 90, "", 0.0)
+    table.ban(network("203.0.113.0/24"), 60, "", 0.0)
+    assert [each.source for each in table.expire(60.0)] == ["203.0.113.0/24"]
+    assert table.admit("203.0.113.0", 60.0) is DropReason.BANNED
+    assert table.admit("203.0.113.1", 60.0) is None
+    table.ban(network("203.0.113.0/24"), 60, "", 60.0)
+    assert table.unban(network("203.0.113.0/24"), 61.0) is not None
+    assert [each.source for each in table.bans(61.0)] == ["203.0.113.0"]
+
+
 def test_a_network_is_banned_once_and_not_too_many(make: Make) -> None:
     table = make(seed=SEED)
     for number in range(MOST_NETWORKS):
@@ -366,7 +378,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.skipif(COMPILED is None, reason="the fast path is not built")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(POLICIES, STEPS, st.binary(min_size=16, max_size=16))
 def test_the_compiled_table_does_all_that_the_one_in_python_does(
     first: LimitPolicy, steps: list[tuple[str, str, str, LimitPolicy, float, int]], seed: bytes
