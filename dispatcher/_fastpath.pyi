@@ -136,6 +136,7 @@ class Engine:
         calls: CallTable,
         sent: SentBranches,
         unanswered: Unanswered,
+        limits: Limits,
         workers: int,
     ) -> Self: ...
     def fileno(self) -> int: ...

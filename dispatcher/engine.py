@@ -15,6 +15,7 @@ import attrs
 
 from dispatcher.counters import Counters
 from dispatcher.flat import Flat, flatten, is_same_list
+from dispatcher.limits import LimitPolicy
 from dispatcher.outcome import DropReason
 from dispatcher.snapshot import Snapshot
 from dispatcher.steps import Steps, in_one_go
@@ -55,11 +56,11 @@ class Taken:
 class Engine:
     """The compiled part of one service: its tables, and from `open` on its threads.
 
-    `recent` are the entries of its table of recent choices, `workers` its threads.  Raises ImportError where there is
-    none (`dispatcher.fastpath`).
+    `recent` are the entries of its table of recent choices, `workers` its threads, `limits` what a source may send.
+    Raises ImportError where there is none (`dispatcher.fastpath`).
     """
 
-    def __init__(self, recent: int, workers: int) -> None:
+    def __init__(self, recent: int, workers: int, limits: LimitPolicy | None = None) -> None:
         from dispatcher import _fastpath  # noqa: PLC0415 - it may not be there
 
         self.workers = workers
@@ -67,6 +68,7 @@ class Engine:
         self.calls = _fastpath.CallTable(self.recent.entries)
         self.sent = _fastpath.SentBranches()
         self.unanswered = _fastpath.Unanswered()
+        self.limits = _fastpath.Limits(limits, seed=os.urandom(16))
         self._compiled = _fastpath
         self._version = 0
         self._flat: Flat | None = None
@@ -98,7 +100,14 @@ class Engine:
     def open(self, sockets: Sequence[int]) -> None:
         """Take up the listeners (descriptors, in the order of the snapshot that was swapped in).  Raises OSError."""
         self._threads = self._compiled.Engine(
-            list(sockets), self._image, self.recent, self.calls, self.sent, self.unanswered, self.workers
+            list(sockets),
+            self._image,
+            self.recent,
+            self.calls,
+            self.sent,
+            self.unanswered,
+            self.limits,
+            self.workers,
         )
 
     @property

@@ -98,8 +98,6 @@ class Service:
     ) -> None:
         self.snapshot = snapshot
         self._counters = Counters()
-        # Without a policy nobody has a bucket that could be aimed at.
-        self.limits: SourceLimits = limits or Limits(seed=bytes(16))
         self._listeners = tuple(listeners)
         self._names = names
         self._rng = rng
@@ -109,6 +107,9 @@ class Service:
         self.calls = CallTable(recent.entries) if engine is None else engine.calls
         self._sent = SentBranches() if engine is None else engine.sent
         self._unanswered = Unanswered() if engine is None else engine.unanswered
+        # Without a policy nobody has a bucket that could be aimed at.
+        own = limits or Limits(seed=bytes(16))
+        self.limits: SourceLimits = own if engine is None else engine.limits
         if engine is not None:
             engine.swap(snapshot)
             engine.open([opened.sock.fileno() for opened in listeners])

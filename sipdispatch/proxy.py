@@ -192,7 +192,7 @@ def _identity_of(config: Config, listeners: Sequence[OpenListener], secret_in_us
 
 
 def _engine_of(settings: Proxy) -> Engine:
-    return Engine(settings.recent_choices, settings.workers or usable_cores())
+    return Engine(settings.recent_choices, settings.workers or usable_cores(), settings.limits)
 
 
 async def _serve_control(config: Config, steering: Steering, nursery: trio.Nursery) -> None:

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::calls::CallTable;
 use crate::counters::Counters;
 use crate::image::{Fixed, Image};
+use crate::limits::Limits;
 use crate::outcome::{CallFact, Forward};
 use crate::sent::SentBranches;
 use crate::unanswered::Unanswered;
@@ -62,6 +63,8 @@ pub struct Tables {
     pub sent: Arc<Mutex<SentBranches>>,
     /// Who owes an answer.
     pub unanswered: Arc<Mutex<Unanswered>>,
+    /// What a source may send.
+    pub limits: Arc<Limits>,
 }
 
 /// What is noted of one message.

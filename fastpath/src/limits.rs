@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::image::Image;
+use crate::outcome::DropReason;
 pub use book::{Ban, MOST_BANS, MOST_NETWORKS, Policy};
 use book::{Book, Held, told};
 pub use source::{Span, source_of, span_of, text_of};
@@ -364,6 +365,19 @@ impl Entry {
             self.dropped.store(0, Relaxed);
         }
         true
+    }
+}
+
+/// Why a message from this address is dropped before it is looked at, if it is; counts it.
+#[must_use]
+pub fn refusal(limits: &Limits, image: &Image, address: IpAddr, now: f64) -> Option<DropReason> {
+    if is_exempt(image, address) {
+        return None;
+    }
+    match limits.admit(address, now) {
+        Verdict::Admitted => None,
+        Verdict::Limited => Some(DropReason::Limited),
+        Verdict::Banned => Some(DropReason::Banned),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::decide::order;
 use crate::handover::{Handover, News};
 use crate::image::Image;
 use crate::ledger::{Known, Note, Tables, lock, note_all};
+use crate::limits::refusal;
 use crate::mistake;
 use crate::outcome::Decision;
 use crate::recent::RecentChoices;
@@ -258,11 +259,20 @@ impl Batch {
         self.posts.clear();
         self.notes.clear();
         self.drops.clear();
+        let limits = &*shared.tables.limits;
+        let limits = limits.is_active().then_some(limits);
         let (mut received, mut bytes) = (0, 0);
         for place in 0..count {
             let Some((datagram, source)) = self.inbox.datagram(place) else {
                 continue;
             };
+            if let Some(reason) = limits.and_then(|limits| refusal(limits, image, source.ip(), now))
+            {
+                self.drops.push(label(reason));
+                received += 1;
+                bytes += datagram.len() as u64;
+                continue;
+            }
             if shared.handover.is_open() {
                 let order = order(image, datagram);
                 if order != 0 && shared.handover.follows(order) {

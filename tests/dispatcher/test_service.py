@@ -506,8 +506,8 @@ async def test_a_look_up_that_fails_inside_costs_the_requests_that_wait(engine: 
 # Limits
 
 
-async def test_who_sends_too_much_is_dropped_and_counted_and_nobody_else() -> None:
-    async with running(None) as bench:
+async def test_who_sends_too_much_is_dropped_and_counted_and_nobody_else(engine: Engine | None) -> None:
+    async with running(engine) as bench:
         bench.service.limits.change(LimitPolicy(rate=1, burst=3))
         with await _udp("127.0.0.77") as flooder, await _udp("127.0.0.78") as other:
             for number in range(10):
@@ -521,8 +521,8 @@ async def test_who_sends_too_much_is_dropped_and_counted_and_nobody_else() -> No
         assert counters.received_bytes > 13 * 100
 
 
-async def test_who_is_banned_is_not_heard_though_there_is_no_limit() -> None:
-    async with running(None) as bench:
+async def test_who_is_banned_is_not_heard_though_there_is_no_limit(engine: Engine | None) -> None:
+    async with running(engine) as bench:
         bench.service.limits.ban(ip_network("127.0.0.77"), 60.0, "", trio.current_time())
         with await _udp("127.0.0.77") as banned:
             await banned.sendto(request(), bench.proxy)
@@ -530,8 +530,8 @@ async def test_who_is_banned_is_not_heard_though_there_is_no_limit() -> None:
         assert bench.service.counters.dropped == {DropReason.BANNED: 1}
 
 
-async def test_servers_and_the_node_itself_are_never_limited() -> None:
-    async with running(None) as bench:
+async def test_servers_and_the_node_itself_are_never_limited(engine: Engine | None) -> None:
+    async with running(engine) as bench:
         limits = bench.service.limits
         limits.change(LimitPolicy(rate=1, burst=1))
         limits.ban(ip_network("127.0.0.0/8"), 60.0, "", trio.current_time())

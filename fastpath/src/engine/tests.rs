@@ -9,6 +9,7 @@ use crate::calls::CallTable;
 use crate::counters::INTERNAL;
 use crate::handover::{News, Taken};
 use crate::image::Fixed;
+use crate::limits::{Limits, Policy};
 use crate::outcome::{CallFact, CallStep, Decision, DropReason, Forward};
 use crate::sent::SentBranches;
 use crate::socket::recording_errors;
@@ -103,6 +104,7 @@ fn scene(workers: usize) -> Scene {
         calls: Arc::new(Mutex::new(CallTable::new(8))),
         sent: Arc::new(Mutex::new(SentBranches::new(8))),
         unanswered: Arc::new(Mutex::new(Unanswered::default())),
+        limits: Arc::new(Limits::new(Policy::default(), [7; 16], 4)),
     };
     let recent = Arc::new(RecentChoices::new(8));
     let image = Arc::new(image(proxy, server_at));

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::image::{Image, RecentChoices};
+use super::limits::PyLimits;
 use super::tables::{PyCallTable, PySentBranches, PyUnanswered};
 use crate::engine::Engine;
 use crate::handover::News;
@@ -59,8 +60,8 @@ pub struct PyEngine {
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (listeners, image, recent, calls, sent, unanswered, workers))]
-    #[allow(clippy::needless_pass_by_value)] // what PyO3 extracts it owns
+    #[pyo3(signature = (listeners, image, recent, calls, sent, unanswered, limits, workers))]
+    #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)] // what PyO3 extracts it owns; Python hands in each table
     fn new(
         listeners: Vec<RawFd>,
         image: &Image,
@@ -68,12 +69,14 @@ impl PyEngine {
         calls: &PyCallTable,
         sent: &PySentBranches,
         unanswered: &PyUnanswered,
+        limits: &PyLimits,
         workers: usize,
     ) -> PyResult<Self> {
         let tables = Tables {
             calls: Arc::clone(&calls.table),
             sent: Arc::clone(&sent.table),
             unanswered: Arc::clone(&unanswered.table),
+            limits: Arc::clone(&limits.shared),
         };
         let recent = Arc::clone(&recent.0);
         let engine = Engine::new(
