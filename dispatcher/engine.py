@@ -151,6 +151,7 @@ class Engine:
         whole = Counters(
             received=counters.received + received,
             received_bytes=counters.received_bytes + received_bytes,
+            by_fast_path=received,
             forwarded=counters.forwarded + forwarded,
             answered=counters.answered.copy(),
             refused=counters.refused.copy(),

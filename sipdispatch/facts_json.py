@@ -116,6 +116,7 @@ def status_json(facts: ProxyFacts) -> dict[str, Any]:
         "counters": {
             "received": facts.received,
             "received_bytes": facts.received_bytes,
+            "by_fast_path": facts.by_fast_path,
             "forwarded": facts.forwarded,
             "lookups": facts.lookups,
             "answered": _seen(facts.answered),

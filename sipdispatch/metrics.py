@@ -183,6 +183,12 @@ PROXY_FAMILIES: tuple[ProxyFamily, ...] = (
         lambda facts: facts.received_bytes,
     ),
     _single(
+        "sipdispatch_fastpath_datagrams_total",
+        "counter",
+        "Datagrams, of those that came in, that the fast path has dealt with; the others took Python.",
+        lambda facts: facts.by_fast_path,
+    ),
+    _single(
         "sipdispatch_forwarded_datagrams_total",
         "counter",
         "Requests and replies that were passed on to the kernel.",

@@ -238,6 +238,7 @@ class Running:
             sets=tuple(sets),
             received=counters.received,
             received_bytes=counters.received_bytes,
+            by_fast_path=counters.by_fast_path,
             forwarded=counters.forwarded,
             lookups=counters.lookups,
             answered={str(status): count for status, count in sorted(counters.answered.items())},

@@ -65,6 +65,8 @@ def _facts(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     counters = status["counters"]
     yield "messages", f"{counters['received']:,} received ({_size(counters['received_bytes'])})"
     yield "", f"{counters['forwarded']:,} forwarded"
+    if counters["by_fast_path"]:
+        yield "", f"{counters['by_fast_path']:,} by the fast path, the others by Python"
     for name in _COUNTS:
         if counters[name]:
             counts = ", ".join(f"{label} {count:,}" for label, count in counters[name].items())

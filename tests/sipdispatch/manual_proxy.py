@@ -106,6 +106,7 @@ def facts() -> ProxyFacts:
         started=NOW - 3 * 86400,
         received=412_883,
         received_bytes=241_500_160,
+        by_fast_path=411_872,
         forwarded=409_120,
         lookups=0,
         answered={"100": 3, "404": 12},
