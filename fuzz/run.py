@@ -1,6 +1,6 @@
 """Is there an input that breaks what the targets promise?  Runs them for a time and says what was found.
 
-    fuzz/run.py [--target parser|pipeline] [--seconds 60] [--keep]
+    fuzz/run.py [--target parser|pipeline|compiled|fastpath] [--seconds 60] [--keep]
     fuzz/run.py --target NAME --replay FILE ...
 
 Ends with 0 when nothing was found, 1 with a finding, 2 on a wrong option, 3 where there is no fuzzer for this Python,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +28,9 @@ TORTURE = ROOT / "tests" / "torture"
 WORK = ROOT / "build" / "fuzz"
 """Where each run goes on with what the last one has found interesting."""
 
-TARGETS = ("parser", "pipeline")
+COMPILED = ("compiled", "fastpath")
+"""They need the compiled path, and are left out where it cannot be built."""
+TARGETS = ("parser", "pipeline", *COMPILED)
 FOUND, NO_FUZZER, INTERRUPTED = 1, 3, 130
 MAX_BYTES = 4096
 """Of an input: the limits of the parser have tests of their own, and short inputs run more often."""
@@ -36,6 +39,9 @@ SLOW_SECONDS = 10
 MAX_FILES = 240
 MAX_FILE_BYTES = 4096
 """Of the committed corpus of one target: all of it stays below 2 MB."""
+
+_FOLDER = {"compiled": "fastpath"}
+"""Where a target's inputs are kept that has no folder of its own: these two read an input alike, as `pipeline` does."""
 
 _HASH_NAME = re.compile(r"[0-9a-f]{40}")
 """libFuzzer's names; what was written by hand has a name that says what it is."""
@@ -50,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return max(_replay(target, file) for target in targets for file in options.replay)
     if importlib.util.find_spec("atheris") is None:
         return _no_fuzzer()
+    targets = _buildable(targets)
     found = [_run(target, options.seconds) for target in targets]
     if options.keep:
         for target in targets:
@@ -64,6 +71,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="take what has reached new code into the committed corpus")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="run only these inputs, no fuzzer")
     return parser.parse_args(arguments)
+
+
+def _buildable(targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets without those whose code this machine cannot build; where CI=true there are none of these."""
+    if not any(target in COMPILED for target in targets):
+        return tuple(targets)
+    built = subprocess.run(
+        [sys.executable, "-m", "fuzz.instrumented"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if not built.returncode:
+        return tuple(targets)
+    why_not = built.stderr.strip()
+    if os.environ.get("CI") == "true":
+        sys.exit(f"fuzz: the compiled path is to be fuzzed too: {why_not}")
+    print(f"fuzz: the compiled path is left out: {why_not}", file=sys.stderr)
+    return tuple(target for target in targets if target not in COMPILED)
 
 
 def _no_fuzzer() -> int:
@@ -113,7 +136,7 @@ def _run(target: str, seconds: int) -> bool:
         f"{target}: FOUND {artifact[1]}\n"
         f"  {_last_error(output)}\n"
         f"  again:   {sys.executable} fuzz/run.py --target {target} --replay {artifact[1]}\n"
-        f"  keep it: cp {artifact[1]} fuzz/cases/{target}/NAME   (pytest tests/test_fuzz_cases.py runs it)",
+        f"  keep it: cp {artifact[1]} fuzz/cases/{_folder(target)}/NAME   (pytest tests/test_fuzz_cases.py runs it)",
         flush=True,
     )
     return True
@@ -126,7 +149,12 @@ def _engine(target: str, *arguments: str | Path) -> str:
 
 
 def _seeds(target: str) -> tuple[Path, ...]:
-    return CORPUS / target, CASES / target, *((TORTURE,) if target == "parser" else ())
+    others = {"parser": (TORTURE,), **dict.fromkeys(COMPILED, (CORPUS / "pipeline", CASES / "pipeline"))}
+    return CORPUS / _folder(target), CASES / _folder(target), *others.get(target, ())
+
+
+def _folder(target: str) -> str:
+    return _FOLDER.get(target, target)
 
 
 def _size(folders: Sequence[Path]) -> str:
@@ -141,8 +169,10 @@ def _last_error(output: str) -> str:
 
 def _keep(target: str) -> None:
     """Add to the committed corpus what reaches code that it does not reach; the largest go when it grows too much."""
-    corpus = CORPUS / target
-    _engine(target, "-set_cover_merge=1", f"-max_len={MAX_FILE_BYTES}", corpus, *_seeds(target)[1:], WORK / target)
+    corpus, *others = _seeds(target)
+    if target in COMPILED:  # what `pipeline` keeps need not be kept twice
+        others = others[:1]
+    _engine(target, "-set_cover_merge=1", f"-max_len={MAX_FILE_BYTES}", corpus, *others, WORK / target)
     files = list(corpus.iterdir())
     found = sorted((file for file in files if _HASH_NAME.fullmatch(file.name)), key=lambda file: file.stat().st_size)
     for file in found[max(0, MAX_FILES - (len(files) - len(found))) :]:

@@ -12,26 +12,34 @@ from pathlib import Path
 import pytest
 
 from fuzz import parser, pipeline
-from fuzz.run import CASES, CORPUS, MAX_FILES, TARGETS, main
+from fuzz.run import CASES, CORPUS, MAX_FILES, main
 
 CHECKS = {"parser": parser.check, "pipeline": pipeline.check}
-INPUTS = [
-    pytest.param(target, file, id=f"{target}-{file.name}")
-    for target in TARGETS
-    for folder in (CASES / target, CORPUS / target)
-    for file in sorted(folder.iterdir())
-    if file.name != ".gitkeep"
-]
+FOLDERS = ("parser", "pipeline", "fastpath")
 
 
-@pytest.mark.parametrize(("target", "file"), INPUTS)
+def kept(folder: str) -> list[Path]:
+    files = (*(CASES / folder).iterdir(), *(CORPUS / folder).iterdir())
+    return sorted(file for file in files if file.name != ".gitkeep")
+
+
+@pytest.mark.parametrize(("target", "file"), [(name, file) for name in ("parser", "pipeline") for file in kept(name)])
 def test_what_is_kept_holds(target: str, file: Path) -> None:
     CHECKS[target](file.read_bytes())
 
 
+@pytest.mark.parametrize("file", [*kept("fastpath"), *kept("pipeline")], ids=lambda file: file.name)
+def test_both_pipelines_agree_on_what_is_kept(file: Path) -> None:
+    pytest.importorskip("dispatcher._fastpath", reason="the compiled fast path is not built")
+    from fuzz import compiled, fastpath  # noqa: PLC0415 - they need the module
+
+    compiled.check(file.read_bytes())
+    fastpath.check(file.read_bytes())
+
+
 def test_the_corpus_stays_small_enough_for_every_test_run() -> None:
-    files = [file for target in TARGETS for file in (CORPUS / target).iterdir()]
-    assert len(files) <= 2 * MAX_FILES < 500
+    files = [file for folder in FOLDERS for file in (CORPUS / folder).iterdir()]
+    assert len(files) <= len(FOLDERS) * MAX_FILES
     assert sum(file.stat().st_size for file in files) < 2_000_000
 
 

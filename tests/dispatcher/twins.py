@@ -75,7 +75,7 @@ class Twins:
         assert self._flat is not None
         decided = fastpath.decide(self._flat.image, self._compiled, datagram, source, arrival, self.now)
         if decided[0] != "hand-over":
-            assert _outcome(decided) == outcome
+            assert outcome_of(decided) == outcome
         if not isinstance(outcome, Reply | Resolve):  # those are Python's alone
             self.asked[kind] += 1
             self.handed_over[kind] += decided[0] == "hand-over"
@@ -97,7 +97,7 @@ def departed(*destinations: Destination) -> dict[int, Destination]:
     return {70_000 + place: each for place, each in enumerate(destinations)}
 
 
-def _outcome(decided: tuple[Any, ...]) -> Drop | Forward:
+def outcome_of(decided: tuple[Any, ...]) -> Drop | Forward:
     """What the compiled pipeline has decided, as Python says it."""
     if decided[0] == "drop":
         return Drop(DROPPED[decided[1]])
