@@ -58,26 +58,32 @@ pub fn decide<'m>(
     out: &mut Vec<u8>,
 ) -> Decision<'m> {
     out.clear();
-    let decided = if let Some(message) = scan(datagram, &mut scratch.lines) {
-        match message.start {
-            _ if message.place(Name::Via).is_none() => hopeless(datagram),
-            Start::Request { method, uri } => read(
-                &message,
-                method,
-                uri,
-                source,
-                arrival,
-                image.fixed.force_rport,
-            )
-            .and_then(|request| route(out, image, recent, &message, &request, now)),
-            Start::Reply { status } => {
-                pass_back(out, image, &message, status, source, arrival, now)
-            }
+    match scan(datagram, &mut scratch.lines) {
+        Some(message) if message.place(Name::Via).is_some() => {
+            read_on(out, image, recent, &message, source, arrival, now)
         }
-    } else {
-        hopeless(datagram)
-    };
-    decided.unwrap_or_else(|| Decision::HandOver(order(image, datagram)))
+        _ => hopeless(datagram),
+    }
+    .unwrap_or_else(|| Decision::HandOver(order(image, datagram)))
+}
+
+fn read_on<'m>(
+    out: &mut Vec<u8>,
+    image: &Image,
+    recent: &RecentChoices,
+    message: &Message<'m, '_>,
+    source: SocketAddr,
+    arrival: usize,
+    now: f64,
+) -> Option<Decision<'m>> {
+    match message.start {
+        Start::Request { method, uri } => {
+            let force_rport = image.fixed.force_rport;
+            let request = read(message, method, uri, source, arrival, force_rport)?;
+            route(out, image, recent, message, &request, now)
+        }
+        Start::Reply { status } => pass_back(out, image, message, status, source, arrival, now),
+    }
 }
 
 /// What keeps the messages of one call in order while one of them waits for Python; 0 for a datagram without Call-ID.
@@ -126,7 +132,9 @@ fn route<'m>(
     }
     let from_core = image.is_core(request.source.ip());
     let routes = take_routes(image, message, request, from_core)?;
-    if asks_for_us(image, request, &routes, from_core)? || may_have_looped(message, &routes) {
+    if asks_for_us(image, request, &routes, from_core)?
+        || may_have_looped(message, request, &routes)
+    {
         return None;
     }
     let asked = Asked {
@@ -174,16 +182,17 @@ fn asks_for_us(
 /// Whether a Via may be one of ours with the same mark.
 ///
 /// One Via is the sender's.  Where there are many, or quotes among them, Python reads them.
-fn may_have_looped(message: &Message<'_, '_>, routes: &RouteSet<'_>) -> bool {
+fn may_have_looped(
+    message: &Message<'_, '_>,
+    request: &Request<'_>,
+    routes: &RouteSet<'_>,
+) -> bool {
+    if request.is_alone && !message.is_repeated(Name::Via) {
+        return false;
+    }
     let mut count = 0;
     let mut odd = false;
     let mut marked = false;
-    let joined = message
-        .raw(Name::Via)
-        .is_some_and(|raw| raw.contains(&b','));
-    if !message.is_repeated(Name::Via) && !joined {
-        return false;
-    }
     for (_, raw) in message.values(Name::Via) {
         count += 1 + memchr_iter(b',', raw).count();
         odd |= raw.iter().any(|byte| matches!(byte, b'"' | b'<'));

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use memchr::memchr;
+
 use crate::branch::{COOKIE, hex};
 use crate::elapsed::moment;
 use crate::image::Listener;
@@ -69,6 +71,8 @@ pub struct Stamp {
     pub received: Option<IpAddr>,
     /// The source's port.
     pub rport: Option<u16>,
+    /// Whether the field has no other member.
+    pub is_alone: bool,
 }
 
 /// The top Via field with the stamp on its first member, without line end (`sip.edit.stamp_via`).
@@ -78,6 +82,7 @@ pub fn put_stamped(out: &mut Vec<u8>, data: &[u8], line: Line, stamp: Stamp) {
     let raw = &data[line.colon as usize + 1..line.to as usize];
     out.extend_from_slice(&data[line.from as usize..=line.colon as usize]);
     if let (Some(received), Some(rport)) = (stamp.received, stamp.rport)
+        && stamp.is_alone
         && let Some(at) = bare_rport(raw)
     {
         let behind = at + b";rport".len();
@@ -87,7 +92,11 @@ pub fn put_stamped(out: &mut Vec<u8>, data: &[u8], line: Line, stamp: Stamp) {
         out.extend_from_slice(&raw[behind..]);
         return;
     }
-    let end = memchr::memchr(b',', raw).unwrap_or(raw.len());
+    let end = if stamp.is_alone {
+        raw.len()
+    } else {
+        memchr(b',', raw).unwrap_or(raw.len())
+    };
     let text = raw[..end].trim_ascii_end();
     let mut asked = stamp.rport;
     for (place, piece) in text.split(|byte| *byte == b';').enumerate() {
@@ -130,12 +139,9 @@ fn put_received(out: &mut Vec<u8>, address: IpAddr) {
 /// Where `;rport` stands in one Via value that asks for it first or behind its branch, and says no received: what
 /// `sip.edit` takes for nearly every phone's.
 fn bare_rport(raw: &[u8]) -> Option<usize> {
-    if memchr::memchr(b',', raw).is_some() {
-        return None;
-    }
-    let mut at = memchr::memchr(b';', raw)?;
+    let mut at = memchr(b';', raw)?;
     if raw[at..].starts_with(b";branch=") {
-        at += 1 + memchr::memchr(b';', &raw[at + 1..])?;
+        at += 1 + memchr(b';', &raw[at + 1..])?;
     }
     let behind = raw[at..].strip_prefix(b";rport")?;
     if behind.is_empty() {
@@ -157,6 +163,6 @@ fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
 }
 
 fn key_of(piece: &[u8]) -> &[u8] {
-    let end = memchr::memchr(b'=', piece).unwrap_or(piece.len());
+    let end = memchr(b'=', piece).unwrap_or(piece.len());
     trim(&piece[..end])
 }

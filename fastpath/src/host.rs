@@ -63,7 +63,7 @@ pub fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 
 /// The same at the beginning of a text, if the host ends there, and how many bytes it takes.
 #[inline]
-fn split_ipv4(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
+pub(crate) fn split_ipv4(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0; 4];
     let mut rest = text;
     for (place, octet) in octets.iter_mut().enumerate() {

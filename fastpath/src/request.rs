@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use memchr::memchr;
-
 use crate::branch::Transaction;
 use crate::edit::Stamp;
 use crate::image::ForceRport;
@@ -13,15 +11,13 @@ use crate::value::{
     parse_via, tag_of, trim,
 };
 
-/// Fields that a proxy reads and that may stand only once.
-const SINGLE: [Name; 6] = [
-    Name::From,
-    Name::To,
-    Name::CallId,
-    Name::CSeq,
-    Name::MaxForwards,
-    Name::ContentLength,
-];
+/// Fields that a proxy reads and that may stand only once, as a mask of `Message::is_any_repeated`.
+const SINGLE: u16 = 1 << Name::From as u16
+    | 1 << Name::To as u16
+    | 1 << Name::CallId as u16
+    | 1 << Name::CSeq as u16
+    | 1 << Name::MaxForwards as u16
+    | 1 << Name::ContentLength as u16;
 
 /// A Via of this length has no more parameters than Python reads.
 const USUAL_VIA_BYTES: usize = 500;
@@ -35,6 +31,8 @@ pub struct Request<'m> {
     pub uri: Uri<'m>,
     /// The top Via as it came.
     pub via: Via<'m>,
+    /// Whether its top Via is alone in its field.
+    pub is_alone: bool,
     /// What the top Via is given, `None` when it is left alone.
     pub stamp: Option<Stamp>,
     /// Trimmed.
@@ -80,9 +78,10 @@ pub fn read<'m>(
     let from_tag = tag_of(message.raw(Name::From)?)?;
     let via_raw = message.raw(Name::Via)?;
     let via_text = members(via_raw)?.next()?;
-    if via_text.len() > USUAL_VIA_BYTES || memchr(b'"', via_raw).is_some() {
+    if via_text.len() > USUAL_VIA_BYTES {
         return None;
     }
+    let is_alone = via_text.len() == via_raw.len();
     let via = parse_via(trim(via_text))?;
     let (number, named) = cseq(message.raw(Name::CSeq)?)?;
     if named != method {
@@ -93,7 +92,7 @@ pub fn read<'m>(
         None => None,
     };
     let call_id = call_id(message.raw(Name::CallId)?)?;
-    let stamp = stamp_for(&via, source, force_rport);
+    let stamp = stamp_for(&via, source, force_rport, is_alone);
     let transaction = Transaction {
         branch: via.branch,
         host: via.host,
@@ -112,6 +111,7 @@ pub fn read<'m>(
         method,
         uri: parse_uri(uri)?,
         via,
+        is_alone,
         stamp,
         call_id,
         from_tag,
@@ -127,7 +127,7 @@ pub fn read<'m>(
 /// Whether no field that is read stands twice.
 #[must_use]
 pub fn is_usual(message: &Message<'_, '_>) -> bool {
-    !SINGLE.iter().any(|name| message.is_repeated(*name))
+    !message.is_any_repeated(SINGLE)
 }
 
 /// Where the body ends by its Content-Length; `None` when there is less of it.
@@ -144,7 +144,12 @@ pub fn body_end(message: &Message<'_, '_>) -> Option<usize> {
 }
 
 /// `received` and `rport` for the top Via (RFC 3581 4), as far as it needs them.
-fn stamp_for(via: &Via<'_>, source: SocketAddr, force_rport: ForceRport) -> Option<Stamp> {
+fn stamp_for(
+    via: &Via<'_>,
+    source: SocketAddr,
+    force_rport: ForceRport,
+    is_alone: bool,
+) -> Option<Stamp> {
     let moved = via.host != Host::Address(source.ip());
     let asked = via.rport != Rport::Absent;
     let forced = match force_rport {
@@ -155,6 +160,7 @@ fn stamp_for(via: &Via<'_>, source: SocketAddr, force_rport: ForceRport) -> Opti
     let stamp = Stamp {
         received: (moved || asked).then_some(source.ip()),
         rport: (asked || forced).then_some(source.port()),
+        is_alone,
     };
     (stamp.received.is_some() || stamp.rport.is_some() || via.received.is_some()).then_some(stamp)
 }

@@ -160,6 +160,13 @@ impl<'m> Message<'m, '_> {
         name != Name::Other && self.names.repeated & 1 << name as u16 != 0
     }
 
+    /// Whether one of these names stands more than once: bit `name as u8` of the mask is of that name.
+    #[must_use]
+    #[inline]
+    pub fn is_any_repeated(&self, mask: u16) -> bool {
+        self.names.repeated & mask != 0
+    }
+
     /// Everything behind the empty line.
     #[must_use]
     pub fn body(&self) -> &'m [u8] {
