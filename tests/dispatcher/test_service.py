@@ -157,7 +157,7 @@ async def test_a_request_goes_to_the_server_and_its_reply_back(engine: Engine | 
         assert answer.startswith(b"SIP/2.0 200 OK\r\n")
         counters = bench.service.counters
         assert (counters.received, counters.forwarded) == (2, 2)
-        assert counters.by_fast_path == (0 if engine is None else 2)
+        assert counters.by_fast_path == (0 if engine is None else 1)  # without slot tables Python chooses
         assert counters.requests == {1000: 1}
         assert counters.replies == {(1000, 2): 1}
 
