@@ -504,3 +504,20 @@ def test_an_item_as_plain_values() -> None:
     values = item.to_json()
     assert values["set"] == 1
     assert set(values) == {field.name for field in attrs.fields(Item)} - {"set_id"} | {"set"}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Bans
+
+
+def test_each_source_is_told_of_by_itself_and_when_it_is_free_again() -> None:
+    damping = Damping(("ban",))
+    for place, host in enumerate(("203.0.113.9", "203.0.113.10")):
+        ban = attrs.evolve(happening("banned", before="free", kind="ban", number=0, now=place), address=host)
+        damping.happened(ban, place)
+    told = sent(damping, 30.0)
+    assert [item.address for _, notice in told for item in notice.items] == ["203.0.113.9", "203.0.113.10"]
+    free = attrs.evolve(happening("free", before="banned", kind="ban", number=0, now=300), address="203.0.113.9")
+    damping.happened(free, 300.0)
+    _, item = only(sent(damping, 400.0))
+    assert (item.address, item.state) == ("203.0.113.9", "free")

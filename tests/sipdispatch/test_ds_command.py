@@ -412,6 +412,10 @@ def test_following_without_the_past(run: Run, meanwhile: Callable[..., None]) ->
             "list  reloaded: 2 added",
         ),
         (NOBODY | {"after": "x\x1b", "cause": ""}, "list  set 1  x\\x1b"),
+        (
+            {"kind": "ban", "before": "free", "after": "banned", "uri": "", "address": "203.0.113.9", "set_id": None},
+            "ban  203.0.113.9  free -> banned: no answer in 500 ms",
+        ),
     ],
 )
 def test_an_event_is_one_line(known: dict[str, Any], words: str) -> None:

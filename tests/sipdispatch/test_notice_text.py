@@ -39,6 +39,10 @@ def item(
     )
 
 
+def source(state: str, cause: str = "") -> Item:
+    return Item(kind="ban", state=state, since=SINCE, cause=cause, address="203.0.113.9")
+
+
 def notice(*items: Item, more: int = 0) -> Notice:
     counts: dict[str, int] = {}
     for each in items:
@@ -97,6 +101,11 @@ SENTENCES = [
         item("fault", kind="vrrp", cause="interface eth0: down"),
         "this node is in fault: it cannot have the virtual IP; since 14:03:07: interface eth0: down.",
     ),
+    (
+        source("banned", "over 50 messages/s for 10 s, for 300 s"),
+        "203.0.113.9 is banned since 14:03:07: over 50 messages/s for 10 s, for 300 s.",
+    ),
+    (source("free", "its time is over"), "203.0.113.9 is free again since 14:03:07: its time is over."),
 ]
 
 
@@ -156,6 +165,11 @@ def test_many_with_the_list_in_between() -> None:
     message = said(item("down"), item("refused", kind="list"), item("draining", kind="word"))
     assert message.subject == "edge1: 1 destination is down, the list was refused, 1 is draining"
     assert len(message.text.split("\n")) == 4
+
+
+def test_sources_are_counted_apart_from_destinations() -> None:
+    message = said(item("down"), source("banned"), source("banned"), source("free"))
+    assert message.subject == "edge1: 1 destination is down, 2 sources are banned, 1 source is free again"
 
 
 def test_a_test() -> None:

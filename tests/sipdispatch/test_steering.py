@@ -381,3 +381,28 @@ async def test_a_control_socket_that_was_asked_for_must_be_had_the_usual_one_nee
             await nursery.start(proxy.serve, configuration(tmp_path, Control()))
             nursery.cancel_scope.cancel()
     assert any(entry["event"] == "there is no control socket" for entry in logged)
+
+
+async def test_an_operator_bans_and_limits_while_the_proxy_runs(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        assert (await stage.ask("limits.show"))["rate"] is None
+        assert (await stage.ask("limits.set", rate=5, ban_for=30))["burst"] == 10
+        assert (await stage.ask("limits.ban", source="127.0.0.67"))["what"].startswith(
+            "127.0.0.67 is a server of yours"
+        )
+        ban = await stage.ask("limits.ban", source="127.0.0.99")
+        assert round(ban["until"] - ban["since"], 3) == 30.0
+        with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as banned:
+            await banned.bind(("127.0.0.99", 0))
+            await banned.sendto(request(), stage.service.snapshot.listeners[0].address)
+            while not stage.service.counters.dropped:  # noqa: ASYNC110 - it has no event
+                await trio.sleep(0.01)
+        status = await stage.ask("status")
+        assert status["counters"]["dropped"] == {"banned": 1}
+        assert (status["limits"]["rate"], status["limits"]["banned"], status["limits"]["bans"]) == (5, 1, 1)
+        assert (await stage.ask("limits.unban", source="127.0.0.99"))["dropped"] == 1
+        events = (await stage.ask("dispatcher.history"))["events"]
+        assert [(each["kind"], each["after"], each["address"]) for each in events[1:]] == [
+            ("ban", "banned", "127.0.0.99"),
+            ("ban", "free", "127.0.0.99"),
+        ]
