@@ -51,13 +51,15 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(autojump_clock: trio.testing.MockClock) -> Stage:
+def stage() -> Stage:
     path = Path(Limits(POLICY, seed=bytes(16)), make_snapshot(SERVER_A))
     chronicle = Chronicle()
     return Stage(path, chronicle, Limiting(path, chronicle))
 
 
-async def test_a_ban_that_begins_by_itself_is_told_and_so_is_its_end(stage: Stage) -> None:
+async def test_a_ban_that_begins_by_itself_is_told_and_so_is_its_end(
+    stage: Stage, autojump_clock: trio.testing.MockClock
+) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.limiting.watch)
         with structlog.testing.capture_logs() as logged:
