@@ -200,7 +200,8 @@ pub fn scan<'m, 's>(data: &'m [u8], lines: &'s mut Vec<Line>) -> Option<Message<
                 names,
             });
         }
-        let (name, length) = read_name(data, at)?;
+        let line = data.get(at..to)?;
+        let (name, length) = usual_name(line).or_else(|| read_name(data, at))?;
         if lines.len() == MAX_LINES {
             return None;
         }
@@ -295,6 +296,30 @@ fn read_name(data: &[u8], at: usize) -> Option<(Name, usize)> {
     let is_token =
         name != Name::Other || are_words(words, length) || grammar::is_all(&line[..length], TOKEN);
     is_token.then_some((name, length))
+}
+
+/// The same for what nearly everybody writes, by as many comparisons of a whole word as names have a first letter.
+#[inline]
+fn usual_name(line: &[u8]) -> Option<(Name, usize)> {
+    let (name, length) = match line.first()? {
+        b'A' if line.starts_with(b"Allow:") => (Name::Other, 5),
+        b'C' if line.starts_with(b"Call-ID:") => (Name::CallId, 7),
+        b'C' if line.starts_with(b"CSeq:") => (Name::CSeq, 4),
+        b'C' if line.starts_with(b"Contact:") => (Name::Contact, 7),
+        b'C' if line.starts_with(b"Content-Length:") => (Name::ContentLength, 14),
+        b'C' if line.starts_with(b"Content-Type:") => (Name::Other, 12),
+        b'F' if line.starts_with(b"From:") => (Name::From, 4),
+        b'M' if line.starts_with(b"Max-Forwards:") => (Name::MaxForwards, 12),
+        b'R' if line.starts_with(b"Record-Route:") => (Name::Other, 12),
+        b'R' if line.starts_with(b"Route:") => (Name::Route, 5),
+        b'S' if line.starts_with(b"Server:") => (Name::Other, 6),
+        b'S' if line.starts_with(b"Supported:") => (Name::Supported, 9),
+        b'T' if line.starts_with(b"To:") => (Name::To, 2),
+        b'U' if line.starts_with(b"User-Agent:") => (Name::Other, 10),
+        b'V' if line.starts_with(b"Via:") => (Name::Via, 3),
+        _ => return None,
+    };
+    Some((name, length))
 }
 
 /// A name that the packet path looks at: its length, its letters in lower case and, for each, all bits.
