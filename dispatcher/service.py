@@ -166,8 +166,8 @@ class Service:
 
     async def _serve_beside(self, engine: Engine, task_status: trio.TaskStatus[None]) -> None:
         """Deal with what the threads leave to Python, until `stop` and until they have ended."""
-        engine.start(trio.current_time())
         try:
+            engine.start(trio.current_time())
             with self._reading:
                 async with trio.open_nursery() as attendants:
                     attendants.start_soon(self._attend, engine)

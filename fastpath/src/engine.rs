@@ -46,6 +46,7 @@ impl Engine {
             handover: Handover::new(Bell::new()?, MOST_MESSAGES, MOST_BYTES),
             recent,
             tables,
+            turn: Mutex::default(),
             counters: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             ending: Bell::new()?,
             at_once: AtomicBool::new(false),
@@ -60,7 +61,7 @@ impl Engine {
     /// Start the threads; it is `now` on the clock that Python's loop goes by.  Once.
     ///
     /// # Errors
-    /// When there is no file descriptor or no thread left.
+    /// When there is no thread left.
     pub fn start<D: Decide>(&self, now: f64, mut decider: impl FnMut() -> D) -> io::Result<()> {
         let clock = Arc::new(Clock::new(now));
         let Some(sockets) = lock(&self.sockets).clone() else {
@@ -74,7 +75,7 @@ impl Engine {
                 Arc::clone(&sockets),
                 Arc::clone(&clock),
                 decider(),
-            )?;
+            );
             let named = thread::Builder::new().name(format!("{}{place}", mistake::THREAD));
             threads.push(without_signals(|| named.spawn(move || worker.run()))?);
         }

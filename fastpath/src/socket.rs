@@ -294,89 +294,58 @@ pub enum Ready {
     Bell,
 }
 
-/// Waits for any of several sockets, and for a bell.  Where several threads wait for a socket, one is woken.
+/// Waits for any of several sockets, and for a bell.
+///
+/// By `poll`, which leaves nothing behind at a socket while nobody waits: what `epoll` registers there is locked and
+/// woken for every datagram that comes and for every one that has left.
 pub struct Readiness {
-    epoll: OwnedFd,
-    events: Box<[libc::epoll_event]>,
+    asked: Box<[libc::pollfd]>,
 }
-
-const BELL: u64 = u64::MAX;
 
 impl Readiness {
     /// Of these; both stay open for as long as it is used.
-    ///
-    /// # Errors
-    /// When there is no file descriptor left.
-    pub fn new(sockets: &[OwnedFd], bell: &Bell) -> io::Result<Self> {
-        // SAFETY: takes a number only.
-        let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        for (place, socket) in sockets.iter().enumerate() {
-            watch(
-                &epoll,
-                socket.as_raw_fd(),
-                libc::EPOLLIN | libc::EPOLLEXCLUSIVE,
-                place as u64,
-            )?;
-        }
-        watch(&epoll, bell.as_raw_fd(), libc::EPOLLIN, BELL)?;
-        let events =
-            vec![libc::epoll_event { events: 0, u64: 0 }; sockets.len() + 1].into_boxed_slice();
-        Ok(Readiness { epoll, events })
+    #[must_use]
+    pub fn new(sockets: &[OwnedFd], bell: &Bell) -> Self {
+        let descriptors = sockets.iter().map(AsRawFd::as_raw_fd);
+        let asked = descriptors
+            .chain([bell.as_raw_fd()])
+            .map(|fd| libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            })
+            .collect();
+        Readiness { asked }
     }
 
-    /// What is ready, once something is.
+    /// What is ready, once something is: the bell first, else the first socket that is, from `start` on.
     ///
     /// # Errors
-    /// What `epoll_wait` says; a signal is no error.
-    pub fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
-        ready.clear();
-        let room = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
-        let count = loop {
-            // SAFETY: writes at most `room` structures, which is how many there are.
-            let count = unsafe {
-                libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), room, -1)
-            };
-            match usize::try_from(count) {
-                Ok(count) => break count,
-                Err(_) => match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::Interrupted => {}
+    /// What `poll` says; a signal is no error.
+    pub fn wait(&mut self, start: usize) -> io::Result<Ready> {
+        let count = self.asked.len() as libc::nfds_t;
+        loop {
+            // SAFETY: looks at `count` structures, which is how many there are, and writes into them.
+            if unsafe { libc::poll(self.asked.as_mut_ptr(), count, -1) } < 0 {
+                match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => continue,
                     error => return Err(error),
-                },
+                }
             }
-        };
-        ready.extend(
-            self.events[..count]
-                .iter()
-                .map(|event| match (event.u64, event.events) {
-                    (BELL, _) => Ready::Bell,
-                    (place, events) => Ready::Socket(
-                        usize::try_from(place).unwrap_or(0),
-                        events & libc::EPOLLERR.cast_unsigned() != 0,
-                    ),
-                }),
-        );
-        Ok(())
-    }
-}
-
-fn watch(epoll: &OwnedFd, watched: RawFd, events: libc::c_int, name: u64) -> io::Result<()> {
-    let mut event = libc::epoll_event {
-        events: events.cast_unsigned(),
-        u64: name,
-    };
-    // SAFETY: reads one structure.
-    let done = unsafe {
-        libc::epoll_ctl(
-            epoll.as_raw_fd(),
-            libc::EPOLL_CTL_ADD,
-            watched,
-            &raw mut event,
-        )
-    };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+            let Some((bell, sockets)) = self.asked.split_last() else {
+                continue;
+            };
+            if bell.revents != 0 {
+                return Ok(Ready::Bell);
+            }
+            let places = (0..sockets.len()).map(|turn| (start + turn) % sockets.len());
+            for place in places {
+                let told = sockets[place].revents;
+                if told != 0 {
+                    return Ok(Ready::Socket(place, told & libc::POLLERR != 0));
+                }
+            }
+        }
     }
 }
 

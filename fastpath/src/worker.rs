@@ -1,7 +1,10 @@
 //! One thread of the packet path: wait for datagrams, read a batch, decide, note, send what goes on.
 //!
-//! What a message is counted as can be read no later than the message itself: a thread holds its own counters while it
-//! sends, so whoever has received a reply finds it counted.
+//! One thread at a time waits and reads.  While little comes it also decides and sends before the next one has its turn:
+//! then the order of messages is kept, and no thread is woken for nothing.  When much comes the next one reads meanwhile.
+//!
+//! What a message tells is noted before it leaves, so whoever has received it finds it noted; that the kernel took it is
+//! counted afterwards.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +30,9 @@ use crate::socket::{BATCH, Bell, Inbox, NetworkError, Outbox, Readiness, Ready, 
 
 /// Batches dealt with after `stop`: as many short datagrams as a receive buffer of 8 MiB holds.
 const MAX_LAST_BATCHES: usize = 256;
+
+/// Datagrams at a time with which one thread is busy enough for another one to read meanwhile.
+const MUCH: usize = BATCH / 2;
 
 /// Seconds of the clock that Python's loop goes by.
 pub struct Clock {
@@ -75,6 +81,8 @@ pub struct Shared {
     pub recent: Arc<RecentChoices>,
     /// The other tables.
     pub tables: Tables,
+    /// Whose turn it is to read; at which listener to begin, so that a busy one does not silence the others.
+    pub turn: Mutex<usize>,
     /// One for each thread.
     pub counters: Vec<Mutex<Counters>>,
     /// Rings when the threads are to end.
@@ -109,23 +117,22 @@ struct Batch {
     posts: Vec<Post>,
     notes: Vec<Note>,
     drops: Vec<&'static str>,
+    unsent: Vec<i32>,
     errors: Vec<NetworkError>,
 }
 
 impl<D: Decide> Worker<D> {
     /// The one whose counters are at `place`.
-    ///
-    /// # Errors
-    /// When there is no file descriptor left.
+    #[must_use]
     pub fn new(
         place: usize,
         shared: Arc<Shared>,
         sockets: Arc<[OwnedFd]>,
         clock: Arc<Clock>,
         decide: D,
-    ) -> io::Result<Self> {
-        let readiness = Readiness::new(&sockets, &shared.ending)?;
-        Ok(Worker {
+    ) -> Self {
+        let readiness = Readiness::new(&sockets, &shared.ending);
+        Worker {
             place,
             shared,
             sockets,
@@ -133,49 +140,60 @@ impl<D: Decide> Worker<D> {
             decide,
             readiness,
             batch: Batch::new(),
-        })
+        }
     }
 
     /// Until the bell rings, and then until the kernel holds nothing more.
     pub fn run(mut self) {
-        let mut ready = Vec::new();
+        let shared = Arc::clone(&self.shared);
         loop {
-            if let Err(error) = self.readiness.wait(&mut ready) {
-                self.tell(
-                    nobody(),
-                    format!("a thread of the packet path has ended: {error}"),
-                );
-                return;
-            }
-            for each in &ready {
-                match *each {
-                    Ready::Socket(arrival, with_errors) => {
-                        self.take(arrival, with_errors);
-                    }
-                    Ready::Bell => return self.finish(),
+            let mut turn = lock(&shared.turn);
+            match self.readiness.wait(*turn) {
+                Ok(Ready::Socket(arrival, with_errors)) => {
+                    *turn = arrival + 1;
+                    let count = self.read(arrival, with_errors);
+                    let kept = (count < MUCH).then_some(turn);
+                    self.deal(arrival, count);
+                    drop(kept);
+                }
+                Ok(Ready::Bell) => break,
+                Err(error) => {
+                    self.tell(
+                        nobody(),
+                        format!("a thread of the packet path has ended: {error}"),
+                    );
+                    return;
                 }
             }
         }
+        self.finish();
     }
 
     /// Deal with what the kernel holds, but not with senders that never pause.
     fn finish(mut self) {
         for arrival in 0..self.sockets.len() {
             for _ in 0..MAX_LAST_BATCHES {
-                if self.shared.at_once.load(Ordering::Relaxed) || self.take(arrival, true) == 0 {
+                if self.shared.at_once.load(Ordering::Relaxed) {
+                    return;
+                }
+                let count = self.read(arrival, true);
+                self.deal(arrival, count);
+                if count == 0 {
                     break;
                 }
             }
         }
     }
 
-    /// Deal with a batch; how many datagrams it had.  A mistake outside of a decision costs all of it.
-    fn take(&mut self, arrival: usize, with_errors: bool) -> usize {
-        let Some(socket) = self.sockets.get(arrival) else {
-            return 0;
-        };
-        let count = self.batch.receive(socket, with_errors);
-        if count > 0 && catch_unwind(AssertUnwindSafe(|| self.deal(arrival, count))).is_err() {
+    /// Read a batch; how many datagrams it has.
+    fn read(&mut self, arrival: usize, with_errors: bool) -> usize {
+        let socket = self.sockets.get(arrival);
+        socket.map_or(0, |socket| self.batch.receive(socket, with_errors))
+    }
+
+    /// Deal with what has been read.  A mistake outside of a decision costs all of it.
+    fn deal(&mut self, arrival: usize, count: usize) {
+        if count > 0 && catch_unwind(AssertUnwindSafe(|| self.pass_on(arrival, count))).is_err() {
             let mut counters = lock(&self.shared.counters[self.place]);
             counters.received += count as u64;
             counters.note_dropped(INTERNAL, count as u64);
@@ -183,10 +201,9 @@ impl<D: Decide> Worker<D> {
             self.tell(nobody(), mistake::last());
         }
         self.shared.handover.push_errors(&mut self.batch.errors);
-        count
     }
 
-    fn deal(&mut self, arrival: usize, count: usize) {
+    fn pass_on(&mut self, arrival: usize, count: usize) {
         let now = self.clock.now();
         let shared = &*self.shared;
         let known = shared.known.load();
@@ -204,11 +221,19 @@ impl<D: Decide> Worker<D> {
                 shared.handover.push_news(News::Busy(number, seconds));
             },
         );
-        self.batch.send(&self.sockets, &mut counters);
         counters.received += received;
         counters.received_bytes += bytes;
         for label in self.batch.drops.drain(..) {
             counters.note_dropped(label, 1);
+        }
+        drop(counters); // Python waits for nobody who sends
+        let forwarded = self.batch.send(&self.sockets);
+        if !self.batch.posts.is_empty() {
+            let mut counters = lock(&shared.counters[self.place]);
+            counters.forwarded += forwarded;
+            for errno in self.batch.unsent.drain(..) {
+                *counters.unsent.entry(errno).or_default() += 1;
+            }
         }
     }
 
@@ -226,6 +251,7 @@ impl Batch {
             posts: Vec::with_capacity(BATCH),
             notes: Vec::with_capacity(BATCH),
             drops: Vec::with_capacity(BATCH),
+            unsent: Vec::new(),
             errors: Vec::new(),
         }
     }
@@ -319,27 +345,30 @@ impl Batch {
         (received, bytes)
     }
 
-    /// Send what goes on, by each listener in the order in which it was decided.
-    fn send(&mut self, sockets: &[OwnedFd], counters: &mut Counters) {
+    /// Send what goes on, by each listener in the order in which it was decided; how many the kernel took.
+    fn send(&mut self, sockets: &[OwnedFd]) -> u64 {
         let Batch {
             outbox,
             outs,
             posts,
             errors,
+            unsent,
             ..
         } = self;
+        unsent.clear();
+        let mut taken = 0;
         for (listener, socket) in sockets.iter().enumerate() {
             let mine = posts
                 .iter()
                 .zip(&*outs)
                 .filter(move |(post, _)| post.listener == listener)
                 .map(|(post, out)| (out.as_slice(), post.address));
-            let unsent = &mut counters.unsent;
             let count = send_all(outbox, socket.as_fd(), mine, errors, |errno| {
-                *unsent.entry(errno).or_default() += 1;
+                unsent.push(errno);
             });
-            counters.forwarded += count as u64;
+            taken += count as u64;
         }
+        taken
     }
 }
 
