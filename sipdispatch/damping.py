@@ -188,12 +188,25 @@ class Damping:
             return
         fact = subject.facts.get("verdict")
         if fact is None or fact.told == "up":
+            if fact is not None and self._is_on_its_way(happening.number, subject):  # and may not arrive
+                if fact.state != fact.told:
+                    self._change(fact, happening)
+                    fact.state = "up"
+                subject.facts = {"verdict": fact}
+                return
+            subject.facts = {}
+            if now < subject.open_at:  # should it come back, it is the same one: its window goes on
+                self._wait(happening.number, subject, subject.open_at)
+                return
             del self._subjects[happening.number]
             self._waiting.pop(happening.number, None)
             return
         subject.facts = {"verdict": fact}
         self._change(fact, happening)
         self._wait(happening.number, subject, max(now + self._gather, subject.open_at))
+
+    def _is_on_its_way(self, key: _Key, subject: _Subject) -> bool:
+        return self._on_its_way is not None and self._on_its_way[0].get(key) is subject
 
     @staticmethod
     def _change(fact: _Fact, happening: Happening) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sipdispatch.damping import FIRST_HOLD_S, GATHER_S, LONGEST_HOLD_S, SPACING_S, Damping, Item, Notice
@@ -474,6 +474,8 @@ class Post:
             self.reader.reads(notice, now)
 
 
+@example([(0.0, 2, "down"), (1.0, 2, "up"), (6.0, 2, "removed"), (0.0, 2, "down")], [], 6.0)
+@example([(0.0, 1, "down"), (1.0, 1, "up"), (5.0, 1, "removed")], [(0.0, "delivered"), (1.0, "failed")], 1.0)
 @given(STEPS, FATES, st.floats(1.0, 120.0))
 def test_properties(steps: list[tuple[float, int, str]], fates: list[tuple[float, str]], every: float) -> None:
     """Once a window and destination at most; the truth in the end; no outage told whose end is not."""
