@@ -42,7 +42,7 @@ fn split_address(text: &[u8]) -> Option<(&[u8], &[u8])> {
             let end = memchr(b'>', inside)?;
             (&inside[..end], &inside[end + 1..])
         }
-        b':' if text[0] != b'"' => text.split_at(grammar::span(text, BARE)),
+        b':' if text[0] != b'"' => text.split_at(grammar::long_span(text, BARE)),
         _ => return None,
     };
     (is_uri(uri) && (params.is_empty() || params[0] == b';')).then_some((uri, params))

@@ -24,20 +24,21 @@ pub const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (LOW * byte as u64), 1)
 }
 
-/// One bit a byte, the first one lowest.
-#[must_use]
-#[inline]
-pub const fn bits(mask: u64) -> u64 {
-    // Bit n of each byte comes to stand at 56 + n, and no two products meet in one bit.
-    (mask >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
 /// Where a byte stands first in sixteen; sixteen when it does not.
 #[must_use]
 #[inline]
 pub const fn position(words: [u64; 2], byte: u8) -> usize {
-    let found = bits(equal(words[0], byte)) | bits(equal(words[1], byte)) << 8;
-    (found | 1 << 16).trailing_zeros() as usize
+    let (one, two) = (first(words[0], byte), first(words[1], byte));
+    if one < 8 { one } else { 8 + two }
+}
+
+/// Where a byte stands first in eight; eight when it does not.
+#[inline]
+const fn first(word: u64, byte: u8) -> usize {
+    let differs = word ^ (LOW * byte as u64);
+    // Only behind the first one may there be others that seem to be it.
+    let found = differs.wrapping_sub(LOW) & !differs & HIGH;
+    found.trailing_zeros() as usize / 8
 }
 
 /// The words of sixteen bytes from a place on, with NULs behind the end of the text.
@@ -84,11 +85,24 @@ pub fn bits_below(text: &[u8], at: usize, bound: u8) -> u64 {
 
 #[inline]
 fn bits_of(bytes: &[u8], bound: u8) -> u64 {
-    let mut found = 0;
+    let mut others = 0;
     for place in 0..8 {
-        found |= bits(below(word(bytes, place), bound)) << (place * 8);
+        let word = word(bytes, place);
+        let left = (word | HIGH) - LOW * u64::from(bound);
+        others |= ((left | word) & HIGH) >> (7 - place);
     }
-    found
+    transposed(!others)
+}
+
+/// Bit n of byte m becomes bit m of byte n: a square of eight by eight is turned, then one of four, then one of two.
+#[inline]
+const fn transposed(bits: u64) -> u64 {
+    let turned = (bits ^ bits >> 7) & 0x00aa_00aa_00aa_00aa;
+    let bits = bits ^ turned ^ turned << 7;
+    let turned = (bits ^ bits >> 14) & 0x0000_cccc_0000_cccc;
+    let bits = bits ^ turned ^ turned << 14;
+    let turned = (bits ^ bits >> 28) & 0x0000_0000_f0f0_f0f0;
+    bits ^ turned ^ turned << 28
 }
 
 /// The word at a place of a text that is long enough.
@@ -135,12 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_becomes_one_bit_a_byte() {
-        for wanted in 0..256 {
-            let mask = (0..8).fold(0, |mask, place| {
-                mask | (wanted >> place & 1) << (place * 8 + 7)
+    fn each_byte_has_its_bit() {
+        for place in 0..64 {
+            let mut text = [b'x'; 64];
+            text[place] = 13;
+            assert_eq!(bits_below(&text, 0, 14), 1 << place);
+            text[place / 2] = 0;
+            assert_eq!(bits_below(&text, 0, 14), 1 << place | 1 << (place / 2));
+        }
+        for bytes in words() {
+            let text: Vec<u8> = bytes.iter().copied().cycle().take(64).collect();
+            let expected = text.iter().enumerate().fold(0, |bits, (place, &byte)| {
+                bits | u64::from(byte < 33) << place
             });
-            assert_eq!(bits(mask), wanted);
+            assert_eq!(bits_below(&text, 0, 33), expected);
         }
     }
 

@@ -93,18 +93,25 @@ pub fn is(byte: u8, class: Class) -> bool {
     CLASSES[byte as usize] & class.0 != 0
 }
 
-/// How many bytes at the beginning of a text belong to a class.
+/// How many bytes at the beginning of a text belong to a class: for what is short, such as names.
 #[must_use]
 #[inline]
 pub fn span(text: &[u8], class: Class) -> usize {
+    text.iter()
+        .position(|&byte| !is(byte, class))
+        .unwrap_or(text.len())
+}
+
+/// The same for what may be long, such as values: eight bytes at a time.
+#[must_use]
+#[inline]
+pub fn long_span(text: &[u8], class: Class) -> usize {
     let (chunks, _) = text.as_chunks::<8>();
     let whole = chunks
         .iter()
         .position(|chunk| !has_only(chunk, class))
         .unwrap_or(chunks.len());
-    let rest = &text[whole * 8..];
-    let length = rest.iter().position(|&byte| !is(byte, class));
-    whole * 8 + length.unwrap_or(rest.len())
+    whole * 8 + span(&text[whole * 8..], class)
 }
 
 /// Whether a text is not empty and all its bytes belong to a class.
@@ -211,7 +218,8 @@ mod tests {
         for length in 0..20 {
             let text = [vec![b'a'; length], b" aaaaaaaaa".to_vec()].concat();
             assert_eq!(span(&text, TOKEN), length);
-            assert_eq!(span(&text[..length], TOKEN), length);
+            assert_eq!(long_span(&text, TOKEN), length);
+            assert_eq!(long_span(&text[..length], TOKEN), length);
         }
     }
 

@@ -172,7 +172,7 @@ impl Params {
         if self.quotes && text.first() == Some(&b'"') {
             return quoted_end(text);
         }
-        Some(grammar::span(text, self.value))
+        Some(grammar::long_span(text, self.value))
     }
 }
 

@@ -201,11 +201,13 @@ pub fn scan<'m, 's>(data: &'m [u8], lines: &'s mut Vec<Line>) -> Option<Message<
             });
         }
         let line = data.get(at..to)?;
-        let (name, length) = usual_name(line).or_else(|| read_name(data, at))?;
+        let (name, length) = usual_name(line).or_else(|| read_name(data, line, at))?;
         if lines.len() == MAX_LINES {
             return None;
         }
-        names.note(name, lines.len() as u8);
+        if name != Name::Other {
+            names.note(name, lines.len() as u8);
+        }
         lines.push(Line {
             name,
             from: at as u32,
@@ -226,6 +228,8 @@ struct Ends<'m> {
     at: usize,
     /// The control characters in it that are still to come.
     controls: u64,
+    /// The lowest bit, when an LF stands there whose CR ends the block before.
+    seen: u64,
 }
 
 impl<'m> Ends<'m> {
@@ -234,6 +238,7 @@ impl<'m> Ends<'m> {
             data,
             at: 0,
             controls: bits_below(data, 0, CONTROLS),
+            seen: 0,
         }
     }
 
@@ -246,22 +251,19 @@ impl<'m> Ends<'m> {
                 if self.at >= self.data.len() {
                     return None;
                 }
-                self.controls = bits_below(self.data, self.at, CONTROLS);
+                self.controls = bits_below(self.data, self.at, CONTROLS) & !self.seen;
+                self.seen = 0;
             }
-            let end = self.at + self.controls.trailing_zeros() as usize;
+            let place = self.controls.trailing_zeros() as usize;
             self.controls &= self.controls - 1;
-            match *self.data.get(end)? {
-                b'\r' if self.data.get(end + 1) == Some(&b'\n') => {
-                    // The LF has a bit too, in this block or as the first of the next one.
-                    if self.controls == 0 {
-                        self.at += 64;
-                        self.controls = bits_below(self.data, self.at, CONTROLS);
-                    }
-                    self.controls &= self.controls - 1;
-                    return Some(end);
-                }
-                b'\r' | b'\n' | 0 => return None,
-                _ => {}
+            let end = self.at + place;
+            if self.data.get(end..end + 2) == Some(b"\r\n") {
+                self.controls &= self.controls.wrapping_sub(1); // the LF has a bit too
+                self.seen = u64::from(place == 63);
+                return Some(end);
+            }
+            if matches!(*self.data.get(end)?, b'\r' | b'\n' | 0) {
+                return None;
             }
         }
     }
@@ -284,18 +286,20 @@ fn read_start(line: &[u8]) -> Option<Start<'_>> {
 
 /// The name that a line begins with and its length; `None` when it is no token or no colon follows.
 #[inline]
-fn read_name(data: &[u8], at: usize) -> Option<(Name, usize)> {
+fn read_name(data: &[u8], line: &[u8], at: usize) -> Option<(Name, usize)> {
     let words = words_at(data, at);
     let length = position(words, b':');
-    let line = data.get(at..)?;
-    if length == 16 {
-        let length = grammar::span(line, TOKEN);
-        return (line.get(length) == Some(&b':')).then_some((Name::Other, length));
-    }
     let name = name_of(words, length, *line.get(length.checked_sub(1)?)?);
-    let is_token =
-        name != Name::Other || are_words(words, length) || grammar::is_all(&line[..length], TOKEN);
-    is_token.then_some((name, length))
+    if name != Name::Other {
+        return Some((name, length));
+    }
+    let is_word = length < 16 && are_words(words, length);
+    let length = if is_word {
+        length
+    } else {
+        grammar::span(line, TOKEN)
+    };
+    (length > 0 && line.get(length) == Some(&b':')).then_some((name, length))
 }
 
 /// The same for what nearly everybody writes, by as many comparisons of a whole word as names have a first letter.
