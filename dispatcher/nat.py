@@ -13,9 +13,7 @@ from sip.message import unfold
 from sip.request import Request
 from sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, Address, numeric, parse_uri
 
-_CONTACT = re.compile(
-    rb"(?:[ \t]*\"[^\"\\]*\"[ \t]*|[^<\",:]*)<sip(s?):(?:[^@<>\"]*@)?([0-9.]+)(?::([0-9]{1,5}))?>"
-)
+_CONTACT = re.compile(rb"(?:[ \t]*\"[^\"\\]*\"[ \t]*|[^<\",:]*)<sip(s?):(?:[^@<>\"]*@)?([0-9.]+)(?::([0-9]{1,5}))?>")
 """The Contact of nearly every phone: IPv4 within angle brackets, no parameters."""
 
 _PRIVATE = tuple(

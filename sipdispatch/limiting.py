@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, Protocol
 
 import attrs
@@ -16,6 +16,7 @@ from dispatcher.logbudget import LogBudget
 from dispatcher.snapshot import Snapshot
 from sipdispatch.chronicle import About, Chronicle
 from sipdispatch.facts import LimitFacts
+from sipdispatch.notice_text import duration
 from sipdispatch.operations import OperationError
 
 LOOK_S: Final = 1.0
@@ -62,6 +63,19 @@ class Limiting:
         ago = time.time() - now
         return tuple(attrs.evolve(over, since=over.since + ago) for over in self._path.limits.top(count, now))
 
+    def note_on(self, host: str) -> tuple[str, ...]:
+        """What whoever asks about a message from this address should know of it."""
+        now = trio.current_time()
+        if self._path.snapshot.is_exempt(host) or any(
+            ip_address(host) in each for each in self._path.limits.policy.allow
+        ):
+            return ()
+        return tuple(
+            f"{ban.source} is banned, so that nothing of it is heard for {duration(round(ban.until - now))}: {ban.cause}"
+            for ban in self._path.limits.bans(now)
+            if ip_address(host) in ip_network(ban.source)
+        )
+
     # What can be done
 
     def change(self, asked: Mapping[str, float | None], *, by: str) -> LimitFacts:
@@ -82,9 +96,9 @@ class Limiting:
         """Hear nobody of an address or a network for so long; None: for as long as the bans of the limits' own last."""
         network = self._bannable(source)
         limits, now = self._path.limits, trio.current_time()
-        duration = limits.policy.ban_for if seconds is None else seconds
+        lasts = limits.policy.ban_for if seconds is None else seconds
         try:
-            ban = limits.ban(network, duration, f"operator: ban ({by})", now)
+            ban = limits.ban(network, lasts, f"operator: ban ({by})", now)
         except ValueError as error:
             raise OperationError(str(error), source, "end one of them: sipdispatch limits unban NETWORK") from error
         self._tell_begun(ban)

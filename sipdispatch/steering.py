@@ -120,7 +120,10 @@ class Steering:
             secret_path="",
             fingerprint=facts.secret_fingerprint,
             looked_up=looked_up,
-            notes=("a Call-ID of the last three minutes stays where it went, whatever is said here",),
+            notes=(
+                *self.limiting.note_on(arriving.source[0]),
+                "a Call-ID of the last three minutes stays where it went, whatever is said here",
+            ),
         )
         document: dict[str, Any] = json.loads(as_json(snapshot, account, setting))
         return document

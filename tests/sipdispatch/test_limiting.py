@@ -207,3 +207,14 @@ async def test_a_burst_without_a_rate_is_not_taken(stage: Stage) -> None:
         with pytest.raises(OperationError, match="there is no limit that this could belong to"):
             stage.limiting.change(asked, by=BY)
     assert stage.path.limits.policy == POLICY
+
+
+async def test_whoever_asks_about_a_message_hears_that_its_source_is_banned(stage: Stage) -> None:
+    with structlog.testing.capture_logs():
+        stage.limiting.ban("203.0.113.0/24", 90.0, by=BY)
+        stage.limiting.ban("198.51.100.0/24", 90.0, by=BY)
+        stage.limiting.ban("192.0.2.0/24", 90.0, by=BY)
+    (note,) = stage.limiting.note_on(FLOODER)
+    assert note == (f"203.0.113.0/24 is banned, so that nothing of it is heard for 1 min 30 s: operator: ban ({BY})")
+    for host in ("2001:db8::1", "198.51.100.3", SERVER_A[0]):
+        assert stage.limiting.note_on(host) == ()

@@ -397,6 +397,8 @@ async def test_an_operator_bans_and_limits_while_the_proxy_runs(tmp_path: Path) 
             await banned.sendto(request(), stage.service.snapshot.listeners[0].address)
             while not stage.service.counters.dropped:  # noqa: ASYNC110 - it has no event
                 await trio.sleep(0.01)
+        explained = await stage.ask("dispatcher.explain", source="127.0.0.99")
+        assert explained["notes"][0].startswith("127.0.0.99 is banned, so that nothing of it is heard for 30 s: ")
         status = await stage.ask("status")
         assert status["counters"]["dropped"] == {"banned": 1}
         assert (status["limits"]["rate"], status["limits"]["banned"], status["limits"]["bans"]) == (5, 1, 1)
