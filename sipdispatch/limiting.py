@@ -65,15 +65,14 @@ class Limiting:
 
     def note_on(self, host: str) -> tuple[str, ...]:
         """What whoever asks about a message from this address should know of it."""
-        now = trio.current_time()
-        if self._path.snapshot.is_exempt(host) or any(
-            ip_address(host) in each for each in self._path.limits.policy.allow
-        ):
+        limits, now, address = self._path.limits, trio.current_time(), ip_address(host)
+        if self._path.snapshot.is_exempt(host) or any(address in allowed for allowed in limits.policy.allow):
             return ()
         return tuple(
-            f"{ban.source} is banned, so that nothing of it is heard for {duration(round(ban.until - now))}: {ban.cause}"
-            for ban in self._path.limits.bans(now)
-            if ip_address(host) in ip_network(ban.source)
+            f"{ban.source} is banned, so that nothing of it is heard for "
+            f"{duration(round(ban.until - now))}: {ban.cause}"
+            for ban in limits.bans(now)
+            if address in ip_network(ban.source)
         )
 
     # What can be done
