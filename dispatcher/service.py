@@ -22,7 +22,7 @@ from dispatcher.route import route
 from dispatcher.sent import SentBranches
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import OpenListener
-from dispatcher.steps import Steps
+from dispatcher.steps import Steps, in_one_go
 from health.errorqueue import SocketError
 from health.sending import SENT, receive, send
 from health.unanswered import Unanswered
@@ -124,7 +124,13 @@ class Service:
     @property
     def counters(self) -> Counters:
         """What has been counted so far; with an engine a sum as of now, which takes its time: ask once."""
-        return self._counters if self.engine is None else self.engine.with_own(self._counters)
+        return self._counters if self.engine is None else in_one_go(self.engine.with_own(self._counters))
+
+    def count(self) -> Steps[Counters]:
+        """The same, a little at a time: of 2,000 destinations the sum takes 10 ms."""
+        if self.engine is None:
+            return self._counters
+        return (yield from self.engine.with_own(self._counters))
 
     def prepare(self, snapshot: Snapshot) -> Steps[None]:
         """Get ready for a `swap` to this list, a little at a time."""

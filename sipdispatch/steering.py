@@ -21,7 +21,7 @@ from dispatcher.listfile import parse_list
 from dispatcher.outcome import Resolve
 from dispatcher.selection import slot_of
 from dispatcher.service import MAX_LOOKUPS_A_REQUEST, Service
-from dispatcher.slices import Slices
+from dispatcher.slices import Slices, in_slices
 from health.board import Word
 from sip.uri import host_port
 from sipdispatch.control_naming import ALL, is_entry, spelling
@@ -153,7 +153,7 @@ class Steering:
         while True:
             now = trio.current_time()
             calls.expire(now)
-            seen = self.service.counters.last_seen
+            seen = (await in_slices(self.service.count())).last_seen
             if all(is_drained(number, now, seen) for number in numbers):
                 return
             await trio.sleep(LOOK_S)

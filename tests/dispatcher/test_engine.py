@@ -25,6 +25,7 @@ from dispatcher.outcome import DropReason
 from dispatcher.service import Service
 from dispatcher.snapshot import Snapshot
 from dispatcher.sockets import open_listener
+from dispatcher.steps import in_one_go
 from health.board import OLD_WORK
 from health.errorqueue import Origin, SocketError
 from health.sending import SendOutcome
@@ -117,19 +118,21 @@ def test_when_too_much_waits_the_oldest_is_dropped_and_what_is_common_goes_on() 
         scene.say(common)
         assert scene.server.recv(65535).startswith(b"OPTIONS ")
         assert b"call-104" in scene.left(room)[0]
-        whole = scene.engine.with_own(Counters())
+        whole = in_one_go(scene.engine.with_own(Counters()))
         assert whole.dropped == {DropReason.OVERLOAD: count - room}
         assert whole.received == count - room + 1, "Python counts what it takes"
 
 
+def _statuses(name: str) -> list[str]:
+    """What the kernel tells of this process's threads whose names begin so (proc(5))."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [(task / "status").read_text() for task in tasks if (task / "comm").read_text().startswith(name)]
+
+
 def test_signals_are_pythons_and_children_inherit_nothing() -> None:
     with threads(workers=2) as scene:
-        found = [
-            (folder / "status").read_text()
-            for folder in Path("/proc/self/task").iterdir()
-            if (folder / "comm").read_text().startswith("fastpath-")
-        ]
-        assert len(found) == 2
+        while len(found := _statuses("fastpath-")) < 2:
+            pass  # a thread says its name when it runs
         for status in found:
             blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
             assert blocked & 1 << 14 and blocked & 1 << 0 and blocked & 1 << 1  # noqa: PT018 - TERM, HUP, INT
@@ -193,7 +196,7 @@ def test_what_python_and_the_threads_have_counted_is_added_up() -> None:
     own.last_seen |= {7: 55.0, 9: 1.0}
     own.answer_times[7].observe(0.0005)
     own.network_errors[111] += 1
-    whole = engine.with_own(own)
+    whole = in_one_go(engine.with_own(own))
     assert (whole.received, whole.received_bytes, whole.forwarded, whole.lookups) == (11, 1002, 8, 4)
     assert whole.dropped == {DropReason.STUN: 2, DropReason.INTERNAL: 2}
     assert whole.unsent == {SendOutcome.TOO_LONG: 1, SendOutcome.NO_BUFFER: 2, SendOutcome.FAILED: 3}
