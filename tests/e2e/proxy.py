@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tests.peers.namespace import Namespace
 from tests.peers.program import Program
@@ -32,6 +32,9 @@ class Proxy:
     list, its configuration and its state are in `directory`.  Leaving the block stops it and checks how it ended.
     """
 
+    fastpath: ClassVar = "auto"
+    """`[proxy] fastpath`, where the test has settings or does not probe."""
+
     def __init__(
         self,
         listen: Sequence[str],
@@ -50,6 +53,7 @@ class Proxy:
         self._log_file = directory / "proxy.log"
         self._namespace = namespace
         self._listen = listen
+        self._path = "" if self.fastpath == "auto" else f'fastpath = "{self.fastpath}"\n'
         self._after = "" if probing else "[health]\nenabled = false\n"
         self.write_list(list_text)
         options = command(listen, self.list_file)
@@ -57,7 +61,7 @@ class Proxy:
             self.write_config(settings)
             options = command(listen, self.list_file, config=self.config_file)
         elif not probing:
-            _save(self.config_file, f"[proxy]\n{self._after}")
+            _save(self.config_file, f"[proxy]\n{self._path}{self._after}")
             options += ["--config", str(self.config_file)]
         self._argv = [*wrapper, *options]
         keep_secret(self.state)
@@ -123,7 +127,8 @@ class Proxy:
         """Save sipdispatch.toml with these settings behind listen and list."""
         listen = ", ".join(f'"{address}"' for address in self._listen)
         _save(
-            self.config_file, f'[proxy]\nlisten = [{listen}]\nlist = "{self.list_file.name}"\n{settings}\n{self._after}'
+            self.config_file,
+            f'[proxy]\nlisten = [{listen}]\nlist = "{self.list_file.name}"\n{self._path}{settings}\n{self._after}',
         )
 
     def reload(self) -> Mapping[str, Any]:

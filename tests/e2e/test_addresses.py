@@ -17,6 +17,8 @@ from tests.e2e.scenarios import KINDS
 from tests.e2e.traffic import address_of, answer, line_of, request, udp, uri_of
 from tests.peers.ports import free_port
 
+pytestmark = pytest.mark.usefixtures("on_either_path")
+
 IPV4, IPV6 = "127.0.0.10", "::1"
 
 

@@ -13,6 +13,8 @@ from tests.e2e.traffic import Servers, Traffic, line_of, udp, uri_of
 from tests.peers.ports import free_port
 from tests.peers.program import wait_until
 
+pytestmark = pytest.mark.usefixtures("on_either_path")
+
 PROXY = "127.0.0.10"
 EDGE = "127.0.0.31"
 LIVE, DEAD = "127.0.0.21", "127.0.0.22"

@@ -16,7 +16,7 @@ from tests.e2e.proxy import Proxy
 from tests.peers.ports import free_port
 from tests.peers.program import wait_until
 
-pytestmark = [pytest.mark.peers, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("on_either_path"), pytest.mark.peers, pytest.mark.slow]
 
 PROXY = "127.0.0.10"
 EDGE = "127.0.0.31"

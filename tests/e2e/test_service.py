@@ -126,6 +126,7 @@ def test_calls_outlive_a_killed_proxy_that_is_started_again_at_once(stage: Stage
     assert {place for place, _ in first} == {0, 1}
 
 
+@pytest.mark.usefixtures("on_either_path")
 def test_a_burst_before_sigterm_is_finished(tmp_path: Path) -> None:
     """Also when the network refuses most of what is sent, so that reads fail in between."""
     address = PROXY, free_port(PROXY)
@@ -143,7 +144,8 @@ def test_a_burst_before_sigterm_is_finished(tmp_path: Path) -> None:
             last = proxy.stop()
         arrived = [number_of(raw) for raw, _ in read_all(server)]
     assert last["received"] == count
-    assert arrived == [*range(0, count, 4)]
+    # Several threads keep no order within a burst.
+    assert (arrived if Proxy.fastpath == "off" else sorted(arrived)) == [*range(0, count, 4)]
 
 
 def _timeless(had: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
