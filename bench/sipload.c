@@ -36,7 +36,7 @@ struct load {
     int size, compact, nat, length;
     int places[PLACES], number_of_places;
     long window, run, sent, got, bad, lost, in_flight;
-    double rate, started, last_answer, longest_gap, longest_delay;
+    double rate, started, last_answer, given_up, longest_gap, longest_delay;
 };
 
 static double sent_at[REMEMBERED];
@@ -188,8 +188,11 @@ static void run(struct load *l, double seconds) {
             struct pollfd readable = {l->socket, POLLIN, 0};
             poll(&readable, 1, 1);
         }
-        if (l->in_flight && now() - l->last_answer > LOST_SECONDS)
+        double since = l->last_answer > l->given_up ? l->last_answer : l->given_up;
+        if (l->in_flight && now() - since > LOST_SECONDS) {
             l->in_flight = 0; /* others may go; should they be answered after all, they are not lost */
+            l->given_up = now();
+        }
     }
     note_gap(l);
 }

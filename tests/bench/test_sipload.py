@@ -54,6 +54,11 @@ def test_an_invite_has_the_size_and_the_shape(sipload: Path, size: int, shape: S
     assert (b"@192.168." in (request.message.value(b"contact") or b"")) is shape.nat
 
 
+def test_a_proxy_that_does_not_answer_yet_is_not_buried(sipload: Path) -> None:
+    _, load = sent(sipload, Shape())
+    assert load.sent <= 2  # one in flight, and another when that has been given up
+
+
 def test_each_has_a_number_of_its_own_and_the_answers_count(sipload: Path) -> None:
     got, load = sent(sipload, Shape(), answers=3)
     assert len(set(got)) == 4
