@@ -45,12 +45,7 @@ const fn first(word: u64, byte: u8) -> usize {
 #[must_use]
 #[inline]
 pub fn words_at(text: &[u8], at: usize) -> [u64; 2] {
-    if let Some(bytes) = text.get(at..at + 16) {
-        return [word(bytes, 0), word(bytes, 1)];
-    }
-    let mut bytes = [0; 16];
-    pad(text, at, &mut bytes);
-    [word(&bytes, 0), word(&bytes, 1)]
+    words(&bytes_at::<16>(text, at))
 }
 
 /// Whether the first `length` of sixteen bytes are ASCII letters, digits and hyphens.
@@ -75,19 +70,9 @@ const fn words_in(word: u64) -> u64 {
 #[must_use]
 #[inline]
 pub fn bits_below(text: &[u8], at: usize, bound: u8) -> u64 {
-    if let Some(bytes) = text.get(at..at + 64) {
-        return bits_of(bytes, bound);
-    }
-    let mut bytes = [0; 64];
-    pad(text, at, &mut bytes);
-    bits_of(&bytes, bound)
-}
-
-#[inline]
-fn bits_of(bytes: &[u8], bound: u8) -> u64 {
+    let words: [u64; 8] = words(&bytes_at::<64>(text, at));
     let mut others = 0;
-    for place in 0..8 {
-        let word = word(bytes, place);
+    for (place, word) in words.into_iter().enumerate() {
         let left = (word | HIGH) - LOW * u64::from(bound);
         others |= ((left | word) & HIGH) >> (7 - place);
     }
@@ -105,18 +90,30 @@ const fn transposed(bits: u64) -> u64 {
     bits ^ turned ^ turned << 28
 }
 
-/// The word at a place of a text that is long enough.
 #[inline]
-fn word(bytes: &[u8], place: usize) -> u64 {
-    bytes[place * 8..]
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+fn words<const BYTES: usize, const WORDS: usize>(bytes: &[u8; BYTES]) -> [u64; WORDS] {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|place| {
+        chunks
+            .get(place)
+            .map_or(0, |chunk| u64::from_le_bytes(*chunk))
+    })
+}
+
+#[inline]
+fn bytes_at<const BYTES: usize>(text: &[u8], at: usize) -> [u8; BYTES] {
+    let rest = text.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => *bytes,
+        None => padded(rest),
+    }
 }
 
 #[cold]
-fn pad(text: &[u8], at: usize, bytes: &mut [u8]) {
-    let rest = text.get(at..).unwrap_or_default();
+fn padded<const BYTES: usize>(rest: &[u8]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
     bytes[..rest.len()].copy_from_slice(rest);
+    bytes
 }
 
 #[cfg(test)]
