@@ -70,7 +70,7 @@ bench-failover: $(VENV)/.dev path peers ## how long the address is gone when a n
 bench-pair: $(VENV)/.dev path peers ## what becomes of calls when a node of the pair fails: two edges, two Asterisks, phones (root)
 	@$(BIN)/python -m bench.pair $(ARGS)
 
-fuzz: $(VENV)/.fuzz path ## feed the parser and the pipeline with mutated messages (ARGS to fuzz/run.py)
+fuzz: $(VENV)/.fuzz path ## feed the parser and both pipelines with mutated messages (ARGS to fuzz/run.py)
 	@$(BIN)/python fuzz/run.py $(ARGS)
 
 docs: $(VENV)/.dev ## check the documentation: links resolve, examples run

@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     targets: tuple[str, ...] = (options.target,) if options.target else TARGETS
     if options.replay:
+        sys.path.insert(0, str(ROOT))
+        if not options.target and importlib.util.find_spec("dispatcher._fastpath") is None:
+            targets = tuple(target for target in targets if target not in COMPILED)
         return max(_replay(target, file) for target in targets for file in options.replay)
     if importlib.util.find_spec("atheris") is None:
         return _no_fuzzer()
@@ -181,7 +184,6 @@ def _keep(target: str) -> None:
 
 
 def _replay(target: str, file: Path) -> int:
-    sys.path.insert(0, str(ROOT))
     check: Callable[[bytes], None] = importlib.import_module(f"fuzz.{target}").check
     try:
         check(file.read_bytes())
