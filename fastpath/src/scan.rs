@@ -1,7 +1,7 @@
 //! Which lines does a datagram have?  The split of `sip.message`, for datagrams in the usual form only: CRLF line ends, no
 //! folds, no NUL, no lone CR or LF in the head, at most `MAX_LINES` fields, names that are tokens directly before a colon.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::eight::{are_words, bits_below, position, words_at};
 use crate::grammar::{self, TOKEN};
@@ -417,19 +417,14 @@ fn name_of(words: [u64; 2], length: usize, last: u8) -> Name {
 #[must_use]
 pub fn find_call_id(data: &[u8]) -> Option<&[u8]> {
     memchr_iter(b'\n', data).find_map(|end| {
-        let line = &data[end + 1..];
-        let length = grammar::span(line, TOKEN);
-        if !matches!(&line[..length], [b'i' | b'I'])
-            && !line[..length].eq_ignore_ascii_case(b"call-id")
-        {
+        let rest = &data[end + 1..];
+        let line = &rest[..memchr2(b'\r', b'\n', rest).unwrap_or(rest.len())];
+        let (name, value) = line.split_at(grammar::span(line, TOKEN));
+        if !matches!(name, [b'i' | b'I']) && !name.eq_ignore_ascii_case(b"call-id") {
             return None;
         }
-        let value = trim(&line[length..]).strip_prefix(b":")?;
-        let value = &value[..value
-            .iter()
-            .position(|byte| b"\r\n".contains(byte))
-            .unwrap_or(value.len())];
-        Some(trim(value)).filter(|text| !text.is_empty())
+        let value = trim(trim(value).strip_prefix(b":")?);
+        (!value.is_empty()).then_some(value)
     })
 }
 
