@@ -1,8 +1,11 @@
 //! The common case of the packet path: well-formed UDP requests and replies, decided and passed on.
 //!
 //! Python is complete and authoritative.  What this crate decides it decides exactly as `dispatcher.route` does, byte for
-//! byte; whatever it is not sure of it hands over.  Everything but `socket` and `python` is pure: bytes and `now` in,
-//! values out.
+//! byte; whatever it is not sure of it hands over.  What decides is pure: bytes and `now` in, values out.  Around it are the
+//! threads (`engine`, `worker`), what they share with Python (`handover`, `ledger` and its tables), the system calls
+//! (`socket`, `sending`) and the door to the interpreter (`python`).
+
+#![deny(unsafe_code)] // but around system calls
 
 pub mod address; // whom does From, To, Contact or Route name?
 pub mod branch; // is this reply, this ACK, this Via ours?
@@ -38,6 +41,7 @@ pub mod scan; // which lines does a datagram have?
 pub mod select; // which destination takes a new request?
 pub mod sending; // what became of what was handed to the kernel?
 pub mod sent; // was a destination really sent this request?
+#[allow(unsafe_code)]
 pub mod socket; // what has arrived, and what does the kernel take?
 pub mod token; // whom does a dialog connect?
 pub mod unanswered; // who takes requests and answers nothing?
@@ -46,4 +50,5 @@ pub mod worker; // one thread
 pub mod written; // how is an address or a number written?
 
 #[cfg(feature = "python")]
+#[allow(unsafe_code)] // of PyO3's macros
 mod python; // the one door to the interpreter
