@@ -71,10 +71,10 @@ PIECES = [
     b" ",
     b"\0",
     b"\r\n\r\n",
-    b"\x01",
-    b"Via: x",
+    b"\x03",
+    b"\x04",
 ]
-PIECES += [b"vaz", b"v", b"CSeq: 1 INVITE\r\n", b"i: a\r\n", b"sip/", b"\r", b":"]
+PIECES += [b"Via: x", b"vaz", b"v", b"CSeq: 1 INVITE\r\n", b"i: a\r\n", b"sip/", b"\r", b":"]
 CALLS = 2000
 SEED = 3261
 
