@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test test-rust coverage coverage-rust fastpath path peers lint format bench bench-pause bench-outage bench-failover bench-pair fuzz docs deb clean distclean always
+.PHONY: help demo test test-rust coverage coverage-rust fastpath path peers lint format bench bench-latency bench-flood bench-pause bench-outage bench-failover bench-pair fuzz docs deb clean distclean always
 
 help: ## print this list
 	@.ci/fastpath say
@@ -57,6 +57,12 @@ format: $(VENV)/.dev ## rewrite the sources in the project's style
 
 bench: path ## forwarding side by side with the null forwarder and Kamailio, as a Markdown table
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-latency: path ## how long a transaction takes at parts of each proxy's maximum (ARGS to bench.latency)
+	@$(BIN)/python -m bench.latency $(ARGS)
+
+bench-flood: path ## what becomes of real calls while one source floods the proxy (ARGS to bench.flood)
+	@$(BIN)/python -m bench.flood $(ARGS)
 
 bench-pause: path ## the longest time that reading the list again stops the forwarding (ARGS to bench.pause)
 	@$(BIN)/python -m bench.pause $(ARGS)

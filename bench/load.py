@@ -126,7 +126,7 @@ def destinations(work: Path, *, count: int, cpu: int | None) -> Iterator[Destina
 
     A proxy that finds one closed avoids it for a while, and rightly.
     """
-    argv = [*_pin(cpu), build(HERE / "sipanswer.c", work), layout.DESTINATIONS, layout.DESTINATION_PORT, count]
+    argv = [*pin(cpu), build(HERE / "sipanswer.c", work), layout.DESTINATIONS, layout.DESTINATION_PORT, count]
     process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         answering = Destinations(process)
@@ -148,12 +148,20 @@ def build(source: Path, work: Path) -> Path:
 
 
 def command(
-    work: Path, *, seconds: float, window: int, rate: float = 0, cpu: int | None = None, shape: Shape = PLAIN
+    work: Path,
+    *,
+    seconds: float,
+    window: int,
+    rate: float = 0,
+    cpu: int | None = None,
+    shape: Shape = PLAIN,
+    straight: bool = False,
 ) -> list[str]:
-    """The command line of one run of sipload; `rate` 0 is as fast as answers come."""
+    """The command line of one run of sipload; `rate` 0 is as fast as answers come, `straight` without the proxy."""
     proxy, client = (layout.PROXY_HOST, layout.PROXY_PORT), (layout.CLIENT_HOST, layout.CLIENT_PORT)
+    proxy = (str(layout.DESTINATIONS + 1), layout.DESTINATION_PORT) if straight else proxy
     how = (seconds, window, rate, shape.size, shape.letters)
-    argv = [*_pin(cpu), build(HERE / "sipload.c", work), *proxy, *client, *how]
+    argv = [*pin(cpu), build(HERE / "sipload.c", work), *proxy, *client, *how]
     return list(map(str, argv))
 
 
@@ -171,5 +179,6 @@ def is_ready(work: Path) -> bool:
     return run(command(work, seconds=READY_TRY_SECONDS, window=16), READY_TRY_SECONDS).got > 0
 
 
-def _pin(cpu: int | None) -> list[str]:
+def pin(cpu: int | None) -> list[str]:
+    """What stands before a command so that it runs on one CPU."""
     return [] if cpu is None else ["taskset", "-c", str(cpu)]
