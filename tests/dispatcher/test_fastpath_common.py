@@ -195,3 +195,24 @@ def test_whole_calls_never_wait_for_python(writer: str, place: str, *, joined: b
     for twins in calls(writer, PLACES[place], joined=joined):
         assert not twins.handed_over.total(), twins.handed_over
         assert sum(twins.asked.values()) > 50
+
+
+@pytest.mark.parametrize("uri", ["sip:8006@192.0.2.1", "sip:8006@vip.example.net", "sip:8006@trunk.example.net"])
+@pytest.mark.parametrize("route", [None, "<sip:vip.example.net;lr>", "<sip:192.0.2.1;lr>, <sip:vip.example.net;lr>"])
+def test_a_server_may_call_us_by_a_name_that_only_python_knows(uri: str, route: str | None) -> None:
+    names = {"vip.example.net": [VIP.address], "trunk.example.net": [("203.0.113.50", 5060)]}
+    twins = attrs.evolve(PLACES["public"].twins(), names=names)
+    server = Sender(writer="asterisk", source=SERVERS[0], own=SERVERS[0], domain="192.0.2.1")
+    twins.forward(attrs.evolve(server, route=(route,) if route else ()).request("INVITE", uri), server.source)
+
+
+def test_a_server_that_takes_us_for_the_phone_reaches_the_phone() -> None:
+    """It has written where the registration came from into the Request-URI; the token knows better."""
+    place = PLACES["public"]
+    talk = Talk(place.twins())
+    sender = Sender(writer="pjsip", source=place.source, own=place.own, domain=place.domain)
+    invite = talk.ask(End(sender, 0, "sip:8006@192.0.2.1"), "INVITE", cseq=1)
+    _, callee = ends("pjsip", place, invite, sender, joined=False)
+    sent = talk.ask(attrs.evolve(callee, target=f"sip:8005@{place.domain}:5060"), "BYE")
+    assert sent.address == place.source
+    assert not talk.twins.handed_over.total()
