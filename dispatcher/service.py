@@ -158,7 +158,7 @@ class Service:
         """Forward until `stop` is called."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            if self.engine is not None:
+            if self.engine is not None and self._has_started(self.engine):
                 await self._serve_beside(self.engine, task_status)
                 return
             with self._reading:
@@ -170,10 +170,19 @@ class Service:
             for place in range(len(self._listeners)):
                 self._finish(place)
 
+    def _has_started(self, engine: Engine) -> bool:
+        """Whether the threads run; without them everything is dealt with here."""
+        try:
+            engine.start(trio.current_time())
+        except OSError as error:
+            engine.stop(at_once=True)
+            log.error("the fast path cannot start its threads: Python forwards", reason=str(error))  # noqa: TRY400
+            return False
+        return True
+
     async def _serve_beside(self, engine: Engine, task_status: trio.TaskStatus[None]) -> None:
         """Deal with what the threads leave to Python, until `stop` and until they have ended."""
         try:
-            engine.start(trio.current_time())
             with self._reading:
                 async with trio.open_nursery() as attendants:
                     attendants.start_soon(self._attend, engine)

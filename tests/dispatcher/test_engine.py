@@ -30,7 +30,7 @@ from health.board import OLD_WORK
 from health.errorqueue import Origin, SocketError
 from health.sending import SendOutcome
 from sip.uri import Address
-from tests.dispatcher.test_service import Heard, Names, until
+from tests.dispatcher.test_service import Heard, Names, running, until
 from tests.dispatcher.world import destination, make_snapshot, request
 
 fastpath = pytest.importorskip("dispatcher._fastpath", reason="the compiled fast path is not built")
@@ -252,6 +252,20 @@ async def test_who_is_forgotten_begins_anew_on_both_sides() -> None:
             assert (service.counters.requests, service.calls.begun(1000)) == ({}, 0)
             service.stop()
         opened.close()
+
+
+async def test_python_forwards_when_there_is_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: float) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    engine = Engine(64, workers=1)
+    monkeypatch.setattr(engine, "start", full)
+    with structlog.testing.capture_logs() as logged:
+        async with running(engine) as bench:
+            await bench.ask(request(via="127.0.0.1:9"))
+            await until(lambda: bench.service.counters.forwarded == 1)
+            assert bench.service.counters.by_fast_path == 0
+    assert [entry["reason"] for entry in logged] == ["[Errno 11] Resource temporarily unavailable"]
 
 
 def test_an_error_of_the_network_comes_whole() -> None:
