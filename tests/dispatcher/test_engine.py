@@ -17,21 +17,23 @@ import structlog.testing
 import trio
 
 from dispatcher import engine as engine_module
+from dispatcher.algorithm import Algorithm, Kind
 from dispatcher.callfact import CallFact, CallStep
 from dispatcher.counters import Counters
 from dispatcher.engine import MOST_WORKERS, Engine, Taken, usable_cores
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason
 from dispatcher.service import Service
-from dispatcher.snapshot import Snapshot
+from dispatcher.snapshot import Policy, Snapshot
 from dispatcher.sockets import open_listener
 from dispatcher.steps import in_one_go
 from health.board import OLD_WORK
 from health.errorqueue import Origin, SocketError
 from health.sending import SendOutcome
+from sip.message import Message
 from sip.uri import Address
 from tests.dispatcher.test_service import Heard, Names, running, until
-from tests.dispatcher.world import destination, make_snapshot, request
+from tests.dispatcher.world import destination, make_snapshot, reply_to, request
 
 fastpath = pytest.importorskip("dispatcher._fastpath", reason="the compiled fast path is not built")
 
@@ -252,6 +254,29 @@ async def test_who_is_forgotten_begins_anew_on_both_sides() -> None:
             assert (service.counters.requests, service.calls.begun(1000)) == ({}, 0)
             service.stop()
         opened.close()
+
+
+async def test_a_call_that_the_threads_have_seen_end_makes_room_at_its_maxload() -> None:
+    policy = Policy(algorithm=Algorithm(Kind.CALL_LOAD))
+    async with running(Engine(64, workers=2), policy=policy) as bench:
+        service = bench.service
+        address, phone = bench.server.getsockname(), f"127.0.0.1:{bench.phone.getsockname()[1]}"
+        listeners = service.snapshot.listeners
+        service.swap(make_snapshot(destination(address, maxload=1), listeners=listeners, policy=policy))
+
+        async def heard(sock: trio.socket.SocketType, payload: bytes) -> bytes:
+            await bench.ask(payload)
+            with trio.fail_after(5):
+                return await sock.recv(65535)
+
+        first = await heard(bench.server, request(call_id="a", via=phone))
+        assert (await heard(bench.phone, request(call_id="b", via=phone))).startswith(b"SIP/2.0 503 ")
+        await bench.server.sendto(reply_to(Message.parse(first), "486 Busy Here"), bench.proxy)
+        with trio.fail_after(5):
+            assert (await bench.phone.recv(65535)).startswith(b"SIP/2.0 486 ")
+        assert service.counters.by_fast_path == 1
+        again = await heard(bench.server, request(call_id="b", branch="z9hG4bK-2", via=phone))
+        assert again.startswith(b"INVITE ")
 
 
 async def test_python_forwards_when_there_is_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
