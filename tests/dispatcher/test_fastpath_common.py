@@ -11,6 +11,7 @@ from dispatcher.algorithm import DEFAULT
 from dispatcher.listener import Listener
 from dispatcher.outcome import Forward
 from dispatcher.snapshot import Policy
+from health.board import State, Verdict
 from sip.message import Message
 from sip.uri import Address, host_port
 from tests.dispatcher.phones import WRITERS, Sender
@@ -216,3 +217,17 @@ def test_a_server_that_takes_us_for_the_phone_reaches_the_phone() -> None:
     sent = talk.ask(attrs.evolve(callee, target=f"sip:8005@{place.domain}:5060"), "BYE")
     assert sent.address == place.source
     assert not talk.twins.handed_over.total()
+
+
+def test_a_cancel_follows_its_invite_though_the_server_that_it_names_has_come_back() -> None:
+    twins = PLACES["public"].twins()
+    up = twins.snapshot
+    down = up.with_liveness({1: bytes((State(verdict=Verdict.DOWN).code, State().code))}, serving=True)
+    phone = Sender(writer="pjsip", source=PHONE, own=PHONE, domain="192.0.2.1")
+    twins.swap(down)
+    uri = f"sip:8006@{host_port(SERVERS[0])}"
+    assert twins.forward(phone.request("INVITE", uri), PHONE).address == SERVERS[1]
+    twins.swap(up)
+    assert twins.forward(phone.request("CANCEL", uri), PHONE).address == SERVERS[1]
+    assert twins.forward(phone.request("INVITE", uri, call_id="another"), PHONE).address == SERVERS[0]
+    assert not twins.handed_over.total()
