@@ -9,7 +9,7 @@ import pytest
 
 from dispatcher.algorithm import DEFAULT
 from dispatcher.listener import Listener
-from dispatcher.outcome import Forward
+from dispatcher.outcome import Forward, Reply
 from dispatcher.snapshot import Policy
 from health.board import State, Verdict
 from sip.message import Message
@@ -231,3 +231,21 @@ def test_a_cancel_follows_its_invite_though_the_server_that_it_names_has_come_ba
     assert twins.forward(phone.request("CANCEL", uri), PHONE).address == SERVERS[1]
     assert twins.forward(phone.request("INVITE", uri, call_id="another"), PHONE).address == SERVERS[0]
     assert not twins.handed_over.total()
+
+
+def test_a_call_outlives_its_server_s_place_in_the_list_for_its_own_ends_only() -> None:
+    place = PLACES["public"]
+    twins = place.twins()
+    talk = Talk(twins)
+    sender = Sender(writer="pjsip", source=place.source, own=place.own, domain=place.domain)
+    invite = talk.ask(End(sender, 0, "sip:8006@192.0.2.1"), "INVITE", cseq=1)
+    caller, callee = ends("pjsip", place, invite, sender, joined=False)
+    others = [destination(address) for address in SERVERS if address != invite.address]
+    twins.swap(with_tables(make_snapshot(*others, listeners=place.listeners)))
+    assert talk.ask(caller, "INFO").address == invite.address
+    assert talk.ask(callee, "INFO").address == place.source
+    assert not twins.handed_over.total()
+    stranger: Address = ("203.0.113.66", 5060)
+    for end in (caller, callee):
+        text = end.sender.request("BYE", end.target)
+        assert isinstance(twins.take(text, stranger), Reply)
