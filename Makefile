@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test test-rust coverage coverage-rust fastpath path peers lint format bench bench-latency bench-flood bench-pause bench-outage bench-failover bench-pair fuzz docs deb clean distclean always
+.PHONY: help demo test test-rust coverage coverage-rust fastpath path peers lint format bench bench-calls bench-latency bench-flood bench-pause bench-outage bench-failover bench-pair fuzz docs deb clean distclean always
 
 help: ## print this list
 	@.ci/fastpath say
@@ -60,6 +60,9 @@ bench: path ## forwarding side by side with the null forwarder and Kamailio, as 
 
 bench-latency: path ## how long a transaction takes at parts of each proxy's maximum (ARGS to bench.latency)
 	@$(BIN)/python -m bench.latency $(ARGS)
+
+bench-calls: $(VENV)/.dev path peers ## what a message of a whole call costs, with SIPp (ARGS to bench.calls)
+	@$(BIN)/python -m bench.calls $(ARGS)
 
 bench-flood: path ## what becomes of real calls while one source floods the proxy (ARGS to bench.flood)
 	@$(BIN)/python -m bench.flood $(ARGS)

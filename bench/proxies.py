@@ -59,10 +59,12 @@ def proxies(
     probes: bool = False,
     workers: int = 1,
     nat: bool = False,
+    calls: bool = False,
 ) -> list[Proxy]:
     """The floor, Kamailio where it is installed, ours by each of its paths, and the extra ones.
 
-    `only` keeps those named; `nat` makes Kamailio do for phones behind NAT what we always do.
+    `only` keeps those named; `nat` and `calls` make Kamailio do what we always do: for phones behind NAT, and with the
+    Route of what follows in a dialog.
     """
     null = build(HERE / "nullforward.c", work)
     client = f"{layout.CLIENT_HOST} {layout.CLIENT_PORT}"
@@ -74,7 +76,7 @@ def proxies(
         sys.stderr.write("Kamailio is not measured: apt-get install kamailio\n")
     else:
         run = "-f {work}/kamailio.cfg -w {work} -Y {work} -P {work}/kamailio.pid"
-        how = f"{KAMAILIO_MEMORY} -n {workers}{' -A NAT' if nat else ''}"
+        how = f"{KAMAILIO_MEMORY} -n {workers}{' -A NAT' if nat else ''}{' -A CALLS' if calls else ''}"
         found.append(Proxy(KAMAILIO, f"{kamailio} -DD -E {how} {run}"))
     if WHY_NOT:
         sys.stderr.write(f"only pure Python is measured: {WHY_NOT}\n")
