@@ -1,7 +1,10 @@
 //! What waits for Python?  Unusual messages in a bounded queue, errors of the network, and what the traffic says of servers.
 //!
 //! While a message waits, or Python deals with it, those of its call that come behind it follow it: each is known by its
-//! order hash, counted in a small table that is read without a lock.  When the queue is full its oldest message is dropped.
+//! order hash.  A small table that is read without a lock says of nearly all others that they need not.
+//!
+//! When the queue is full its oldest unusual message is dropped.  A common message that follows one is never dropped for
+//! it: while the queue is more than half full none follows, so that a flood of odd messages costs no others their way.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -21,8 +24,8 @@ pub const MOST_BYTES: usize = 16 << 20;
 pub const MOST_ERRORS: usize = 4096;
 /// Other news that may wait.
 const MOST_NEWS: usize = 1024;
-/// Order hashes are counted by their lowest bits: that two calls share a count costs a message a detour.
-const ORDERS: usize = 4096;
+/// Order hashes are counted by their lowest bits: that two calls share a count costs a message a look at the queue.
+const ORDERS: usize = 16_384;
 
 /// A message that Python decides about.
 #[derive(Debug)]
@@ -66,10 +69,20 @@ pub struct Lost {
     pub errors: FxHashMap<u32, u64>,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    order: u64,
+    /// Whether it waits only because it follows another.
+    is_common: bool,
+    message: Message,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    messages: VecDeque<(u64, Message)>,
+    messages: VecDeque<Waiting>,
     bytes: usize,
+    /// How many messages of each order wait or are being dealt with; those without a Call-ID have none.
+    orders: FxHashMap<u64, u32>,
     errors: Vec<NetworkError>,
     news: Vec<News>,
     /// The orders of what Python has taken and not yet dealt with.
@@ -83,7 +96,8 @@ pub struct Handover {
     queue: Mutex<Queue>,
     /// Messages that wait or are being dealt with.
     open: AtomicUsize,
-    orders: Box<[AtomicU32]>,
+    /// Not 0 where a message with such an order may be open.
+    hints: Box<[AtomicU32]>,
     bell: Bell,
     most_messages: usize,
     most_bytes: usize,
@@ -96,7 +110,7 @@ impl Handover {
         Handover {
             queue: Mutex::default(),
             open: AtomicUsize::new(0),
-            orders: (0..ORDERS).map(|_| AtomicU32::new(0)).collect(),
+            hints: (0..ORDERS).map(|_| AtomicU32::new(0)).collect(),
             bell,
             most_messages,
             most_bytes,
@@ -113,35 +127,72 @@ impl Handover {
         self.open.load(Ordering::Acquire) != 0
     }
 
-    /// Whether a message of this order has to follow another.
-    pub fn follows(&self, order: u64) -> bool {
-        self.slot(order).load(Ordering::Acquire) != 0
+    /// Let an unusual message wait; the oldest ones make room for it.
+    pub fn push(&self, order: u64, payload: &[u8], source: SocketAddr, arrival: usize) {
+        self.wait(&mut self.lock(), order, false, payload, source, arrival);
     }
 
-    /// Let a message wait; the oldest ones make room for it.
-    pub fn push(&self, order: u64, payload: &[u8], source: SocketAddr, arrival: usize) {
+    /// Let a common message wait if it has to follow another; whether it has.
+    pub fn push_behind(
+        &self,
+        order: u64,
+        payload: &[u8],
+        source: SocketAddr,
+        arrival: usize,
+    ) -> bool {
+        if order == 0 || self.hint(order).load(Ordering::Acquire) == 0 {
+            return false;
+        }
         let mut queue = self.lock();
+        let crowded =
+            2 * queue.messages.len() > self.most_messages || 2 * queue.bytes > self.most_bytes;
+        let follows = !crowded && queue.orders.contains_key(&order);
+        if follows {
+            self.wait(&mut queue, order, true, payload, source, arrival);
+        }
+        follows
+    }
+
+    fn wait(
+        &self,
+        queue: &mut Queue,
+        order: u64,
+        is_common: bool,
+        payload: &[u8],
+        source: SocketAddr,
+        arrival: usize,
+    ) {
         queue.bytes += payload.len();
-        queue.messages.push_back((
+        queue.messages.push_back(Waiting {
             order,
-            Message {
+            is_common,
+            message: Message {
                 payload: payload.into(),
                 source,
                 arrival,
             },
-        ));
-        self.slot(order).fetch_add(1, Ordering::AcqRel);
+        });
         self.open.fetch_add(1, Ordering::AcqRel);
-        while queue.messages.len() > self.most_messages || queue.bytes > self.most_bytes {
-            let Some((order, oldest)) = queue.messages.pop_front() else {
-                break;
-            };
-            queue.bytes -= oldest.payload.len();
-            queue.lost.messages += 1;
-            queue.lost.bytes += oldest.payload.len() as u64;
-            self.close(order);
+        if order != 0 {
+            *queue.orders.entry(order).or_default() += 1;
+            self.hint(order).fetch_add(1, Ordering::AcqRel);
         }
-        self.ring(&mut queue);
+        while queue.messages.len() > self.most_messages || queue.bytes > self.most_bytes {
+            self.drop_oldest(queue);
+        }
+        self.ring(queue);
+    }
+
+    fn drop_oldest(&self, queue: &mut Queue) {
+        let oldest = queue.messages.iter().position(|each| !each.is_common);
+        let Some(dropped) = queue.messages.remove(oldest.unwrap_or(0)) else {
+            return;
+        };
+        let length = dropped.message.payload.len();
+        queue.bytes -= length;
+        queue.lost.messages += 1;
+        queue.lost.bytes += length as u64;
+        self.close(queue, dropped.order);
     }
 
     /// Let errors wait.
@@ -173,11 +224,11 @@ impl Handover {
     pub fn take(&self, limit: usize) -> Taken {
         let mut queue = self.lock();
         for order in mem::take(&mut queue.taken) {
-            self.close(order);
+            self.close(&mut queue, order);
         }
         let mut messages = Vec::with_capacity(queue.messages.len().min(limit));
         while messages.len() < limit {
-            let Some((order, message)) = queue.messages.pop_front() else {
+            let Some(Waiting { order, message, .. }) = queue.messages.pop_front() else {
                 break;
             };
             queue.bytes -= message.payload.len();
@@ -199,7 +250,7 @@ impl Handover {
     pub fn done(&self) {
         let mut queue = self.lock();
         for order in mem::take(&mut queue.taken) {
-            self.close(order);
+            self.close(&mut queue, order);
         }
     }
 
@@ -215,9 +266,19 @@ impl Handover {
         self.lock().messages.len()
     }
 
-    fn close(&self, order: u64) {
-        self.slot(order).fetch_sub(1, Ordering::AcqRel);
+    /// A message has been dealt with, or dropped.
+    fn close(&self, queue: &mut Queue, order: u64) {
         self.open.fetch_sub(1, Ordering::AcqRel);
+        if order == 0 {
+            return;
+        }
+        self.hint(order).fetch_sub(1, Ordering::AcqRel);
+        if let Some(count) = queue.orders.get_mut(&order) {
+            *count -= 1;
+            if *count == 0 {
+                queue.orders.remove(&order);
+            }
+        }
     }
 
     fn ring(&self, queue: &mut Queue) {
@@ -228,8 +289,8 @@ impl Handover {
     }
 
     #[allow(clippy::cast_possible_truncation)] // the lowest bits are what is wanted
-    fn slot(&self, order: u64) -> &AtomicU32 {
-        &self.orders[order as usize % ORDERS]
+    fn hint(&self, order: u64) -> &AtomicU32 {
+        &self.hints[order as usize % ORDERS]
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -257,24 +318,38 @@ mod tests {
             .collect()
     }
 
+    fn follows(queue: &Handover, order: u64) -> bool {
+        queue.push_behind(order, b"common", source(), 0)
+    }
+
     #[test]
     fn messages_of_a_call_follow_until_the_last_one_is_dealt_with() {
         let queue = queue(10, 1000);
-        assert!(!queue.is_open() && !queue.follows(7));
-        queue.push(7, b"one", source(), 0);
-        queue.push(7, b"two", source(), 1);
-        assert!(queue.is_open() && queue.follows(7) && !queue.follows(8));
-        assert_eq!(texts(&queue.take(1)), [b"one"]);
-        queue.done();
-        assert!(queue.follows(7));
-        let taken = queue.take(5);
+        assert!(!queue.is_open() && !follows(&queue, 7));
+        queue.push(7, b"one", source(), 1);
+        assert!(queue.is_open() && follows(&queue, 7));
+        assert!(!follows(&queue, 8) && !follows(&queue, 7 + ORDERS as u64));
+        let taken = queue.take(1);
         assert_eq!(
             (texts(&taken), taken.messages[0].arrival),
-            (vec![&b"two"[..]], 1)
+            (vec![&b"one"[..]], 1)
         );
-        assert!(queue.follows(7), "it is being dealt with");
         queue.done();
-        assert!(!queue.follows(7) && !queue.is_open());
+        assert_eq!(texts(&queue.take(5)), [b"common"]);
+        assert!(follows(&queue, 7), "it is being dealt with");
+        assert_eq!(texts(&queue.take(5)), [b"common"]);
+        queue.done();
+        assert!(!follows(&queue, 7) && !queue.is_open());
+    }
+
+    #[test]
+    fn nothing_follows_what_has_no_call() {
+        let queue = queue(10, 1000);
+        queue.push(0, b"odd", source(), 0);
+        assert!(queue.is_open() && !follows(&queue, 0));
+        queue.take(1);
+        queue.done();
+        assert!(!queue.is_open());
     }
 
     #[test]
@@ -283,17 +358,30 @@ mod tests {
         for text in [b"a", b"b", b"c"] {
             queue.push(u64::from(text[0]), text, source(), 0);
         }
-        assert!(!queue.follows(u64::from(b'a')));
         queue.push(1, b"123456789", source(), 0);
-        assert_eq!(
-            queue.lost(),
-            Lost {
-                messages: 2,
-                bytes: 2,
-                ..Lost::default()
-            }
-        );
+        let lost = Lost {
+            messages: 2,
+            bytes: 2,
+            ..Lost::default()
+        };
+        assert_eq!(queue.lost(), lost);
         assert_eq!(texts(&queue.take(9)), [&b"c"[..], b"123456789"]);
+    }
+
+    #[test]
+    fn a_flood_of_odd_messages_costs_no_common_one_its_way() {
+        let queue = queue(8, 1000);
+        queue.push(7, b"first", source(), 0);
+        assert!(follows(&queue, 7));
+        for order in 100..200 {
+            queue.push(order, b"odd", source(), 0);
+        }
+        assert!(!follows(&queue, 199), "the queue is more than half full");
+        let taken = queue.take(64);
+        assert_eq!(texts(&taken)[0], b"common");
+        assert_eq!((taken.messages.len(), queue.lost().messages), (8, 94));
+        queue.done();
+        assert!(!queue.is_open() && !follows(&queue, 7));
     }
 
     #[test]

@@ -301,8 +301,10 @@ impl Batch {
             }
             if shared.handover.is_open() {
                 let order = order(image, datagram);
-                if order != 0 && shared.handover.follows(order) {
-                    shared.handover.push(order, datagram, source, arrival);
+                if shared
+                    .handover
+                    .push_behind(order, datagram, source, arrival)
+                {
                     continue;
                 }
             }
