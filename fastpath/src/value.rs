@@ -232,8 +232,48 @@ pub fn parse_via(text: &[u8]) -> Option<Via<'_>> {
         arrival: b"",
         mark: b"",
     };
-    read_via_params(&mut via, params)?;
+    if read_usual_params(&mut via, params).is_none() {
+        read_via_params(&mut via, params)?;
+    }
     Some(via)
+}
+
+/// Read the parameters that nearly every Via has, by their whole names; `None` where another one stands among them.
+#[inline]
+fn read_usual_params<'m>(via: &mut Via<'m>, params: &'m [u8]) -> Option<()> {
+    let mut seen = 0_u8;
+    let mut rest = params;
+    while !rest.is_empty() {
+        let (bit, behind) = match rest.get(1)? {
+            b'b' => (1, rest.strip_prefix(b";branch=")?),
+            b'r' if rest.get(2) == Some(&b'p') => (2, rest.strip_prefix(b";rport")?),
+            b'r' => (4, rest.strip_prefix(b";received=")?),
+            b'l' => (8, rest.strip_prefix(b";l=")?),
+            b't' => (16, rest.strip_prefix(b";t=")?),
+            b'i' => (32, rest.strip_prefix(b";i=")?),
+            _ => return None,
+        };
+        let (value, behind) = behind.split_at(grammar::long_span(behind, VALUE));
+        if seen & bit != 0 || !matches!(behind, [] | [b';', ..]) {
+            return None;
+        }
+        seen |= bit;
+        rest = behind;
+        match bit {
+            1 => via.branch = value,
+            2 => {
+                via.rport = match value {
+                    [] => Rport::Asked,
+                    _ => Rport::Port(grammar::port(value.strip_prefix(b"=")?)?),
+                }
+            }
+            4 => via.received = Some(read_received(value)?),
+            8 => via.mark = value,
+            16 => via.left = value,
+            _ => via.arrival = value,
+        }
+    }
+    Some(())
 }
 
 fn read_via_params<'m>(via: &mut Via<'m>, params: &'m [u8]) -> Option<()> {

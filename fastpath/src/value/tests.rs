@@ -237,6 +237,43 @@ fn the_default_port_is_the_transports() {
 }
 
 #[test]
+fn unusual_parameters_change_nothing_about_the_usual_ones() {
+    let usual = ";rport=5;branch=x;received=192.0.2.9;l=1;t=2;i=3";
+    let read = |params: &str| {
+        let text = format!("SIP/2.0/UDP a{params}");
+        via(&text).map(|via| format!("{via:?}"))
+    };
+    let expected = read(usual);
+    assert!(expected.is_some());
+    for other in [
+        ";ttl=1",
+        ";x",
+        ";rportx=1",
+        ";b",
+        ";rp",
+        ";r",
+        ";branches=1",
+    ] {
+        assert_eq!(read(&format!("{other}{usual}")), expected, "{other}");
+        assert_eq!(read(&format!("{usual}{other}")), expected, "{other}");
+    }
+    for twice in [
+        ";rport",
+        ";Branch=y",
+        ";T=1",
+        ";i",
+        ";l=",
+        ";received=192.0.2.9",
+    ] {
+        assert_eq!(read(&format!("{usual}{twice}")), None, "{twice}");
+    }
+    assert_eq!(
+        read(";RPORT=5;Branch=x;RECEIVED=192.0.2.9;L=1;T=2;I=3"),
+        expected
+    );
+}
+
+#[test]
 fn what_is_no_via_or_an_unusual_one_is_not_read() {
     for text in [
         "",
