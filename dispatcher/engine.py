@@ -136,7 +136,7 @@ class Engine:
         return self._running.waiting()
 
     def take(self, limit: int) -> Taken:
-        """What waits for Python, `limit` messages at most; what was taken before has been dealt with."""
+        """What waits for Python, at most `limit` messages and errors; what was taken before has been dealt with."""
         messages, errors, busy, mistakes = self._running.take(limit)
         return Taken(messages, [_socket_error(*error) for error in errors], busy, mistakes)
 

@@ -83,7 +83,7 @@ struct Queue {
     bytes: usize,
     /// How many messages of each order wait or are being dealt with; those without a Call-ID have none.
     orders: FxHashMap<u64, u32>,
-    errors: Vec<NetworkError>,
+    errors: VecDeque<NetworkError>,
     news: Vec<News>,
     /// The orders of what Python has taken and not yet dealt with.
     taken: Vec<u64>,
@@ -220,7 +220,7 @@ impl Handover {
         }
     }
 
-    /// Take up to `limit` messages and all the rest; what was taken before is dealt with.
+    /// Take up to `limit` messages, as many errors and all other news; what was taken before is dealt with.
     pub fn take(&self, limit: usize) -> Taken {
         let mut queue = self.lock();
         for order in mem::take(&mut queue.taken) {
@@ -235,13 +235,15 @@ impl Handover {
             queue.taken.push(order);
             messages.push(message);
         }
-        if queue.messages.is_empty() && queue.rung {
+        let count = queue.errors.len().min(limit);
+        let errors = queue.errors.drain(..count).collect();
+        if queue.messages.is_empty() && queue.errors.is_empty() && queue.rung {
             self.bell.silence();
             queue.rung = false;
         }
         Taken {
             messages,
-            errors: mem::take(&mut queue.errors),
+            errors,
             news: mem::take(&mut queue.news),
         }
     }
@@ -382,6 +384,27 @@ mod tests {
         assert_eq!((taken.messages.len(), queue.lost().messages), (8, 94));
         queue.done();
         assert!(!queue.is_open() && !follows(&queue, 7));
+    }
+
+    #[test]
+    fn errors_are_taken_a_few_at_a_time_and_only_so_many_wait() {
+        let queue = queue(10, 1000);
+        let error = NetworkError {
+            address: None,
+            errno: 111,
+            origin: 2,
+            kind: 3,
+            code: 3,
+            info: 0,
+            offender: None,
+            quoted: Vec::new(),
+        };
+        queue.push_errors(&mut vec![error; MOST_ERRORS + 3]);
+        assert_eq!(queue.lost().errors[&111], 3);
+        assert_eq!(queue.take(64).errors.len(), 64);
+        assert!(queue.bell().is_rung());
+        assert_eq!(queue.take(MOST_ERRORS).errors.len(), MOST_ERRORS - 64);
+        assert!(!queue.bell().is_rung());
     }
 
     #[test]
