@@ -257,6 +257,9 @@ mod tests {
             ("<tel:+49>", None),
             ("<sip:a@192.0.2.1>, \"", at("192.0.2.1", 5060)),
             ("<sip:a@192.0.2.1;x>, \"", None),
+            ("<sip:a@192.0.2.1\"", None),
+            ("<sip:a@192.0.2.1<", None),
+            ("<sip:a@192.0.2.1;x>, <sip:b@c>", at("192.0.2.1", 5060)),
         ] {
             assert_eq!(contact(raw.as_bytes()), expected, "{raw}");
         }
