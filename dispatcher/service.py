@@ -81,7 +81,7 @@ class Service:
     """Forwards between its listeners by its snapshot, which `swap` replaces at any moment.
 
     The listeners stay the caller's to close.  With `engine` its threads read them, and only what is unusual is dealt
-    with here; `recent` is its table then.
+    with here; `recent` is its table then.  `why_no_threads` says why they do not run after all, or nothing.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Service:
         self._witness = witness
         self._recent = recent
         self.engine = engine
+        self.why_no_threads = ""
         self.calls = CallTable(recent.entries) if engine is None else engine.calls
         self._sent = SentBranches() if engine is None else engine.sent
         self._unanswered = Unanswered() if engine is None else engine.unanswered
@@ -176,6 +177,7 @@ class Service:
             engine.start(trio.current_time())
         except OSError as error:
             engine.stop(at_once=True)
+            self.why_no_threads = str(error)
             log.error("the fast path cannot start its threads: Python forwards", reason=str(error))  # noqa: TRY400
             return False
         return True

@@ -220,13 +220,17 @@ class Running:
         assert snapshot is not None  # noqa: S101 - the proxy forwards
         board = self._upkeep.vitals.board()
         counters, identity = (yield from self._count()), self.identity
+        path = identity.packet_path
+        if self._service is not None and self._service.why_no_threads:
+            why = f"the fast path cannot start its threads: {self._service.why_no_threads}"
+            path = PacketPath(compiled=False, why_not=why)
         sets = []
         for set_id, pool in snapshot.pools.items():
             sets.append((yield from self._set(snapshot, set_id, pool, board, counters)))
         return ProxyFacts(
             version=version_number(),
-            packet_path=str(identity.packet_path),
-            packet_path_why=identity.packet_path.why_not,
+            packet_path=str(path),
+            packet_path_why=path.why_not,
             pid=os.getpid(),
             started=identity.started,
             now=time.time(),

@@ -290,6 +290,7 @@ async def test_python_forwards_when_there_is_no_thread_left(monkeypatch: pytest.
             await bench.ask(request(via="127.0.0.1:9"))
             await until(lambda: bench.service.counters.forwarded == 1)
             assert bench.service.counters.by_fast_path == 0
+            assert bench.service.why_no_threads == "[Errno 11] Resource temporarily unavailable"
     assert [entry["reason"] for entry in logged] == ["[Errno 11] Resource temporarily unavailable"]
 
 

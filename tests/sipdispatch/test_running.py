@@ -94,6 +94,16 @@ async def test_http_tells_of_calls_and_of_who_answered_them(tmp_path: Path) -> N
         assert (await stage.get("/readyz")).status_code == 200
 
 
+async def test_a_path_that_could_not_start_its_threads_is_not_said_to_run(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        stage.service.why_no_threads = "[Errno 11] Resource temporarily unavailable"
+        status = (await stage.get("/api/v1/status")).json()
+        assert status["packet_path"] == "pure Python"
+        assert status["packet_path_why"] == (
+            "the fast path cannot start its threads: [Errno 11] Resource temporarily unavailable"
+        )
+
+
 async def test_what_has_happened_is_told_in_order(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         stage.service._witness.refused(stage.service.snapshot.numbers[0])
