@@ -132,25 +132,20 @@ impl Handover {
         self.wait(&mut self.lock(), order, false, payload, source, arrival);
     }
 
-    /// Let a common message wait if it has to follow another; whether it has.
-    pub fn push_behind(
-        &self,
-        order: u64,
-        payload: &[u8],
-        source: SocketAddr,
-        arrival: usize,
-    ) -> bool {
+    /// Whether a common message of this order has to wait behind another.
+    pub fn follows(&self, order: u64) -> bool {
         if order == 0 || self.hint(order).load(Ordering::Acquire) == 0 {
             return false;
         }
-        let mut queue = self.lock();
+        let queue = self.lock();
         let crowded =
             2 * queue.messages.len() > self.most_messages || 2 * queue.bytes > self.most_bytes;
-        let follows = !crowded && queue.orders.contains_key(&order);
-        if follows {
-            self.wait(&mut queue, order, true, payload, source, arrival);
-        }
-        follows
+        !crowded && queue.orders.contains_key(&order)
+    }
+
+    /// Let a common message wait that follows another.
+    pub fn push_behind(&self, order: u64, payload: &[u8], source: SocketAddr, arrival: usize) {
+        self.wait(&mut self.lock(), order, true, payload, source, arrival);
     }
 
     fn wait(
@@ -321,7 +316,11 @@ mod tests {
     }
 
     fn follows(queue: &Handover, order: u64) -> bool {
-        queue.push_behind(order, b"common", source(), 0)
+        let follows = queue.follows(order);
+        if follows {
+            queue.push_behind(order, b"common", source(), 0);
+        }
+        follows
     }
 
     #[test]

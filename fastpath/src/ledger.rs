@@ -119,13 +119,15 @@ pub fn note_all(
         return;
     }
     let destinations = &known.image.fixed.destinations;
-    let (mut calls, mut sent, mut unanswered) = (None, None, None);
+    // Always in this order: each thread has all three, and would wait for another that has begun with the last one.
+    let mut calls = lock(&tables.calls);
+    let mut sent = lock(&tables.sent);
+    let mut unanswered = lock(&tables.unanswered);
     for note in notes {
         let found = note
             .place
             .and_then(|place| destinations.get(place).map(|found| (place, found)));
         if let Some(fact) = note.call {
-            let calls = calls.get_or_insert_with(|| lock(&tables.calls));
             calls.note(fact, found.map(|(_, found)| found.number), now);
         }
         let Some((place, destination)) = found else {
@@ -135,12 +137,9 @@ pub fn note_all(
         traffic.last_seen = now;
         if note.status == 0 {
             traffic.requests += 1;
-            sent.get_or_insert_with(|| lock(&tables.sent))
-                .remember(note.address, note.branch);
+            sent.remember(note.address, note.branch);
             if note.expects_answer {
-                unanswered
-                    .get_or_insert_with(|| lock(&tables.unanswered))
-                    .sent(destination.number, now);
+                unanswered.sent(destination.number, now);
             }
             continue;
         }
@@ -155,10 +154,8 @@ pub fn note_all(
         }
         let retry_after = note.retry_after.filter(|_| {
             // Else it is forged by one who was sent a request of the server's, or too late to matter.
-            sent.get_or_insert_with(|| lock(&tables.sent))
-                .went(destination.address, note.branch)
+            sent.went(destination.address, note.branch)
         });
-        let unanswered = unanswered.get_or_insert_with(|| lock(&tables.unanswered));
         for number in known.numbers_with(place) {
             unanswered.answered(*number); // whichever set asked: it is one server
             if let Some(seconds) = retry_after {
@@ -171,4 +168,81 @@ pub fn note_all(
 /// The lock of a table; a thread that has failed while it held it has at worst left a count that is one too low.
 pub fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::image::Fixed;
+    use crate::limits::Policy;
+    use crate::outcome::CallStep;
+
+    fn server() -> SocketAddr {
+        "192.0.2.1:5060".parse().expect("an address")
+    }
+
+    fn known() -> Arc<Known> {
+        let mut fixed = Fixed::new(vec![[7; 16]]);
+        fixed.add_pool(1, vec![]);
+        fixed.add_destination(server(), 9, None);
+        let image = Image {
+            version: 1,
+            fixed: Arc::new(fixed),
+            liveness: [3].into(),
+            ramp: [].into(),
+        };
+        Arc::new(Known::new(Arc::new(image), None))
+    }
+
+    fn note(status: u16, key: u64) -> Note {
+        Note::of(&Forward {
+            address: server(),
+            listener: 0,
+            destination: Some(0),
+            remember: None,
+            status,
+            method: b"INVITE",
+            call: (status == 0).then_some(CallFact {
+                key,
+                step: CallStep::Begin,
+            }),
+            elapsed: None,
+            retry_after: None,
+            branch: key,
+        })
+    }
+
+    #[test]
+    fn threads_that_note_batches_in_another_order_never_wait_for_each_other() {
+        let known = known();
+        let tables = Tables {
+            calls: Arc::new(Mutex::new(CallTable::new(1024))),
+            sent: Arc::new(Mutex::new(SentBranches::new(1024))),
+            unanswered: Arc::default(),
+            limits: Arc::new(Limits::new(Policy::default(), [0; 16], 16)),
+        };
+        let (done, finished) = mpsc::channel();
+        for first in [0, 100] {
+            let (known, tables, done) = (Arc::clone(&known), tables.clone(), done.clone());
+            let batch: Vec<Note> = (0..64)
+                .map(|n| note(if n % 2 == 0 { first } else { 100 - first }, n))
+                .collect();
+            thread::spawn(move || {
+                let mut counters = Counters::default();
+                for turn in 0..30_000 {
+                    let now = f64::from(turn) / 1000.0;
+                    note_all(&batch, &known, now, &tables, &mut counters, |_, _| {});
+                }
+                done.send(counters.destinations[&9].requests)
+            });
+        }
+        for _ in 0..2 {
+            let requests = finished.recv_timeout(Duration::from_secs(60));
+            assert_eq!(requests, Ok(32 * 30_000));
+        }
+    }
 }

@@ -91,6 +91,14 @@ pub struct Shared {
     pub at_once: AtomicBool,
 }
 
+/// A message of the batch that Python decides about.
+struct Handed {
+    order: u64,
+    place: usize,
+    /// It is a common one, and behind another of its call.
+    follows: bool,
+}
+
 /// A message that leaves.
 #[derive(Clone, Copy)]
 struct Post {
@@ -116,6 +124,7 @@ struct Batch {
     outs: Vec<Vec<u8>>,
     posts: Vec<Post>,
     notes: Vec<Note>,
+    handed: Vec<Handed>,
     drops: Vec<&'static str>,
     unsent: Vec<i32>,
     errors: Vec<NetworkError>,
@@ -228,6 +237,7 @@ impl<D: Decide> Worker<D> {
         }
         drop(counters); // Python waits for nobody who sends
         let forwarded = self.batch.send(&self.sockets);
+        self.batch.hand_over(&shared.handover, arrival);
         if !self.batch.posts.is_empty() {
             let mut counters = lock(&shared.counters[self.place]);
             counters.forwarded += forwarded;
@@ -250,6 +260,7 @@ impl Batch {
             outs: (0..BATCH).map(|_| Vec::with_capacity(2048)).collect(),
             posts: Vec::with_capacity(BATCH),
             notes: Vec::with_capacity(BATCH),
+            handed: Vec::with_capacity(BATCH),
             drops: Vec::with_capacity(BATCH),
             unsent: Vec::new(),
             errors: Vec::new(),
@@ -284,6 +295,7 @@ impl Batch {
         let image = &*known.image;
         self.posts.clear();
         self.notes.clear();
+        self.handed.clear();
         self.drops.clear();
         let limits = &*shared.tables.limits;
         let limits = limits.is_active().then_some(limits);
@@ -299,12 +311,15 @@ impl Batch {
                 bytes += datagram.len() as u64;
                 continue;
             }
-            if shared.handover.is_open() {
+            if !self.handed.is_empty() || shared.handover.is_open() {
                 let order = order(image, datagram);
-                if shared
-                    .handover
-                    .push_behind(order, datagram, source, arrival)
-                {
+                let handed = order != 0 && self.handed.iter().any(|each| each.order == order);
+                if handed || shared.handover.follows(order) {
+                    self.handed.push(Handed {
+                        order,
+                        place,
+                        follows: true,
+                    });
                     continue;
                 }
             }
@@ -317,7 +332,11 @@ impl Batch {
             }));
             match decided {
                 Ok(Decision::HandOver(order)) => {
-                    shared.handover.push(order, datagram, source, arrival);
+                    self.handed.push(Handed {
+                        order,
+                        place,
+                        follows: false,
+                    });
                     continue;
                 }
                 Ok(Decision::Drop(reason)) => self.drops.push(label(reason)),
@@ -345,6 +364,20 @@ impl Batch {
             bytes += datagram.len() as u64;
         }
         (received, bytes)
+    }
+
+    /// Let wait for Python what is its own: now, for what came before it of the same call has left.
+    fn hand_over(&mut self, handover: &Handover, arrival: usize) {
+        for each in self.handed.drain(..) {
+            let Some((datagram, source)) = self.inbox.datagram(each.place) else {
+                continue;
+            };
+            if each.follows {
+                handover.push_behind(each.order, datagram, source, arrival);
+            } else {
+                handover.push(each.order, datagram, source, arrival);
+            }
+        }
     }
 
     /// Send what goes on, by each listener in the order in which it was decided; how many the kernel took.

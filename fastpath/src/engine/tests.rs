@@ -205,6 +205,8 @@ fn what_follows_a_message_that_waits_waits_too() {
     }
     scene.start(0.0);
     assert_eq!(heard(&scene.server), b"R\r\ni:2\r\n");
+    // What goes on has left before Python is handed the others of the batch.
+    scene.waits_for("both", |engine| engine.handover().waiting() == 2);
     let taken = scene.engine.handover().take(64);
     let texts: Vec<&[u8]> = taken.messages.iter().map(|each| &*each.payload).collect();
     assert_eq!(texts, [&b"U\r\ni: 1\r\n"[..], b"R\r\nCall-ID: 1\r\n"]);
