@@ -11,6 +11,7 @@ from dispatcher.outcome import DropReason
 from sip.uri import Address
 
 __all__ = [
+    "STUB_CRC32",
     "CallTable",
     "Draft",
     "Engine",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 __version__: str
+STUB_CRC32: int
 
 def decide(
     image: Image, recent: RecentChoices, datagram: bytes, source: Address, arrival: int, now: float

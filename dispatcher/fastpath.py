@@ -7,6 +7,8 @@ is looked for once, when this module is imported; whether a proxy takes it is `[
 from __future__ import annotations
 
 import importlib
+import zlib
+from pathlib import Path
 from typing import Final, Literal
 
 import attrs
@@ -41,7 +43,13 @@ def look() -> str:
     except ImportError as error:  # built for another machine or interpreter
         return f"the fast path cannot be loaded: {error}"
     version = getattr(module, "__version__", "unknown")
-    return "" if version == VERSION else f"the fast path is of version {version}, not {VERSION}"
+    if version != VERSION:
+        return f"the fast path is of version {version}, not {VERSION}"
+    # With the same version a module may be left from a build of older sources.
+    stub = Path(__file__).with_name("_fastpath.pyi")
+    if stub.exists() and zlib.crc32(stub.read_bytes()) != getattr(module, "STUB_CRC32", None):
+        return "the fast path was built from other sources; build it again: make fastpath"
+    return ""
 
 
 WHY_NOT: Final = look()

@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 import tomllib
+import zlib
 from pathlib import Path
 from types import ModuleType
 
@@ -42,9 +43,12 @@ def test_program_and_crate_are_of_one_version() -> None:
     assert program == crate == VERSION
 
 
-def found(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+STUB_CRC32 = zlib.crc32((ROOT / "dispatcher/_fastpath.pyi").read_bytes())
+
+
+def found(monkeypatch: pytest.MonkeyPatch, version: str, stub: int | None = STUB_CRC32) -> None:
     module = ModuleType("dispatcher._fastpath")
-    module.__dict__["__version__"] = version
+    module.__dict__.update({"__version__": version} if stub is None else {"__version__": version, "STUB_CRC32": stub})
     monkeypatch.setattr(importlib, "import_module", {"dispatcher._fastpath": module}.__getitem__)
 
 
@@ -63,6 +67,20 @@ def test_a_module_of_this_version_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_module_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     found(monkeypatch, "0.0.9")
     assert look() == f"the fast path is of version 0.0.9, not {VERSION}"
+
+
+@pytest.mark.parametrize("stub", [None, STUB_CRC32 ^ 1])
+def test_a_module_that_was_left_from_older_sources_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, stub: int | None
+) -> None:
+    found(monkeypatch, VERSION, stub)
+    assert look() == "the fast path was built from other sources; build it again: make fastpath"
+
+
+def test_where_there_is_no_stub_the_version_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found(monkeypatch, VERSION, None)
+    monkeypatch.setattr(fastpath, "__file__", str(tmp_path / "fastpath.py"))
+    assert look() == ""
 
 
 def test_a_module_that_is_not_there_and_one_that_cannot_be_loaded_are_told_apart(
