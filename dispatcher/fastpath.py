@@ -48,7 +48,7 @@ def look() -> str:
     # With the same version a module may be left from a build of older sources.
     stub = Path(__file__).with_name("_fastpath.pyi")
     if stub.exists() and zlib.crc32(stub.read_bytes()) != getattr(module, "STUB_CRC32", None):
-        return "the fast path was built from other sources; build it again: make fastpath"
+        return "the fast path was built from other sources"
     return ""
 
 
