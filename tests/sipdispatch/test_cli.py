@@ -438,7 +438,10 @@ def test_ctrl_c_ends_a_running_command_quietly(tmp_path: Path) -> None:
     """The command waits for a list out of a pipe that nobody writes to."""
     pipe = tmp_path / "pipe.list"
     os.mkfifo(pipe)
+    # Tests that were started in the background may have SIGINT ignored, and whatever they start would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start("check", str(pipe))
+    signal.signal(signal.SIGINT, before)
     with pipe.open("wb"):  # opens when the command has opened its end
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
