@@ -488,12 +488,20 @@ def doctor(host: Namespace, *arguments: str | Path) -> subprocess.CompletedProce
     )
 
 
+def complaints(done: subprocess.CompletedProcess[str]) -> set[str]:
+    return {each["check"] for each in json.loads(done.stdout)["findings"] if each["verdict"] in ("look", "wrong")}
+
+
 def test_a_pair_that_is_well_has_nothing_to_do(tmp_path: Path) -> None:
     with Pair(tmp_path) as pair:
         pair.settle()
         done = doctor(pair.a.host, "-c", pair.a.config, "--json")
-        bad = {each["check"] for each in json.loads(done.stdout)["findings"] if each["verdict"] in ("look", "wrong")}
-        assert bad <= {"lateness"}, "the machine that tests may have been busy"
+        bad = complaints(done)
+        if "alarm" in bad:  # of the start of both, on a busy machine: it is told for a minute, and then no more
+            time.sleep(65)
+            done = doctor(pair.a.host, "-c", pair.a.config, "--json")
+            bad = complaints(done)
+        assert bad <= {"lateness"}, done.stdout  # the machine that tests may have been busy
         assert done.returncode == (FOUND if bad else FINE)
         status = tmp_path / "status.json"
         status.write_text(json.dumps({"version": 1, "vrrp": pair.a.status()}))
