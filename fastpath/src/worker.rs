@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -33,6 +34,9 @@ const MAX_LAST_BATCHES: usize = 256;
 
 /// Datagrams at a time with which one thread is busy enough for another one to read meanwhile.
 const MUCH: usize = BATCH / 2;
+
+/// After the kernel would not let a thread wait.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Seconds of the clock that Python's loop goes by.
 pub struct Clock {
@@ -167,11 +171,9 @@ impl<D: Decide> Worker<D> {
                 }
                 Ok(Ready::Bell) => break,
                 Err(error) => {
-                    self.tell(
-                        nobody(),
-                        format!("a thread of the packet path has ended: {error}"),
-                    );
-                    return;
+                    // As where the limit of open files was lowered: the proxy would be deaf if its threads ended.
+                    self.tell(nobody(), format!("cannot wait for datagrams: {error}"));
+                    thread::sleep(RETRY);
                 }
             }
         }

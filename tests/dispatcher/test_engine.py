@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import select
 import socket
 from collections.abc import Iterator
@@ -305,3 +306,30 @@ def test_an_error_of_the_network_comes_whole() -> None:
         quoted=b"q",
     )
     assert engine_module._socket_error(None, 1, 4, 0, 0, 0, None, b"").origin is Origin.OTHER
+
+
+def test_threads_that_may_not_wait_any_more_try_again_and_say_so() -> None:
+    """The kernel refuses to poll more descriptors than a process may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with threads() as scene:
+        heard: list[bytes] = []
+        said: list[tuple[str, str]] = []
+
+        def take() -> None:
+            _wait_readable(scene.engine.fileno())
+            taken = scene.engine.take(64)
+            heard.extend(payload for payload, _, _ in taken.messages)
+            said.extend(taken.mistakes)
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            scene.say(b"OPTIONS one\r\nv: x\r\n\r\n")  # ends a wait that began before
+            while not said:
+                take()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        scene.say(b"OPTIONS two\r\nv: x\r\n\r\n")
+        while len(heard) < 2:
+            take()
+    assert [payload[8:11] for payload in heard] == [b"one", b"two"]
+    assert said[0] == ("0.0.0.0", "cannot wait for datagrams: Invalid argument (os error 22)")

@@ -7,8 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::image::{Image, RecentChoices};
+use crate::counters::label;
 use crate::decide::{Scratch, decide as decided};
-use crate::outcome::{CallStep, Decision, DropReason, Forward};
+use crate::outcome::{CallStep, Decision, Forward};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(decide, module)?)
@@ -71,21 +72,6 @@ fn told<'py>(
         forward.branch,
     );
     Ok(fields.into_pyobject(py)?.into_any())
-}
-
-fn label(reason: DropReason) -> &'static str {
-    match reason {
-        DropReason::Keepalive => "keepalive",
-        DropReason::Stun => "stun",
-        DropReason::Malformed => "malformed",
-        DropReason::MalformedReply => "malformed_reply",
-        DropReason::ReplyForged => "reply_forged",
-        DropReason::ReplyToUs => "reply_to_us",
-        DropReason::AckToOurAnswer => "ack_to_our_answer",
-        DropReason::NoReplyAddress => "no_reply_address",
-        DropReason::Limited => "limited",
-        DropReason::Banned => "banned",
-    }
 }
 
 fn step(step: CallStep) -> &'static str {
