@@ -105,6 +105,7 @@ class Service:
         self._recent = recent
         self.engine = engine
         self.why_no_threads = ""
+        self._has_threads = False
         self.calls = CallTable(recent.entries) if engine is None else engine.calls
         self._sent = SentBranches() if engine is None else engine.sent
         self._unanswered = Unanswered() if engine is None else engine.unanswered
@@ -113,7 +114,11 @@ class Service:
         self.limits: SourceLimits = own if engine is None else engine.limits
         if engine is not None:
             engine.swap(snapshot)
-            engine.open([opened.sock.fileno() for opened in listeners])
+            try:
+                engine.open([opened.sock.fileno() for opened in listeners])
+            except OSError as error:
+                self.engine = None
+                self._do_without_threads(error)
         self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
@@ -128,7 +133,7 @@ class Service:
         return self._counters if self.engine is None else in_one_go(self.engine.with_own(self._counters))
 
     def count(self) -> Steps[Counters]:
-        """The same, a little at a time: of 2,000 destinations the sum takes 10 ms."""
+        """The same, a little at a time: the sum takes the longer the more destinations there are."""
         if self.engine is None:
             return self._counters
         return (yield from self.engine.with_own(self._counters))
@@ -155,13 +160,32 @@ class Service:
         """Stop waiting for datagrams; `serve` returns when what the kernel holds already has been dealt with."""
         self._reading.cancel()
 
+    def start(self) -> None:
+        """Start the threads, where there are any: they wait for `serve`, which does it too.  See `why_no_threads`."""
+        if self.engine is None or self._has_threads or self.why_no_threads:
+            return
+        try:
+            self.engine.start(trio.current_time())
+        except OSError as error:
+            self.engine.stop(at_once=True)  # those that have started before
+            self._do_without_threads(error)
+        else:
+            self._has_threads = True
+
+    def _do_without_threads(self, error: OSError) -> None:
+        self.why_no_threads = str(error)
+        log.error("the fast path cannot start its threads: Python forwards", reason=str(error))
+
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Forward until `stop` is called."""
+        self.start()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            if self.engine is not None and self._has_started(self.engine):
+            if self.engine is not None and self._has_threads:
                 await self._serve_beside(self.engine, task_status)
                 return
+            while self.engine is not None and self._take_left(self.engine):
+                pass  # some of the threads may have started, and read
             with self._reading:
                 async with trio.open_nursery() as readers:
                     for place in range(len(self._listeners)):
@@ -170,17 +194,6 @@ class Service:
                     task_status.started()
             for place in range(len(self._listeners)):
                 self._finish(place)
-
-    def _has_started(self, engine: Engine) -> bool:
-        """Whether the threads run; without them everything is dealt with here."""
-        try:
-            engine.start(trio.current_time())
-        except OSError as error:
-            engine.stop(at_once=True)
-            self.why_no_threads = str(error)
-            log.error("the fast path cannot start its threads: Python forwards", reason=str(error))  # noqa: TRY400
-            return False
-        return True
 
     async def _serve_beside(self, engine: Engine, task_status: trio.TaskStatus[None]) -> None:
         """Deal with what the threads leave to Python, until `stop` and until they have ended."""

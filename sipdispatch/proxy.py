@@ -120,11 +120,12 @@ async def serve(
                 config, Steering(running, upkeep, service, next_hops, nursery, settings.list_path, limiting), nursery
             )
             await _run_notifiers(config.sections, running, nursery)
+            _start_threads(service, settings, stack)
             running.started()
             await _serve_http(config.sections, running, nursery)
             nursery.start_soon(partial(watch, list(known), changes.files, known=known))
             nursery.start_soon(servicemanager.keep_alive)
-            _say_started(listeners, service, secrets[0], running.identity.packet_path)
+            _say_started(listeners, service, secrets[0], running.packet_path)
             task_status.started(service)
             await service.serve()
             running.end()
@@ -193,6 +194,19 @@ def _identity_of(config: Config, listeners: Sequence[OpenListener], secret_in_us
 
 def _engine_of(settings: Proxy) -> Engine:
     return Engine(settings.recent_choices, settings.workers or usable_cores(), settings.limits)
+
+
+def _start_threads(service: Service, settings: Proxy, stack: ExitStack) -> None:
+    """Start those of the fast path; raises CommandError where they cannot be had and the proxy must not do without."""
+    service.start()
+    if service.engine is not None:
+        stack.callback(partial(service.engine.stop, at_once=True))  # what comes before `serve` may fail
+    if service.why_no_threads and settings.fastpath == "on":
+        raise CommandError(
+            f"the fast path cannot start its threads: {service.why_no_threads}",
+            'fastpath = "on"',
+            'write fewer workers, allow the proxy more tasks and open files (TasksMax=, LimitNOFILE=), or write "auto"',
+        )
 
 
 async def _serve_control(config: Config, steering: Steering, nursery: trio.Nursery) -> None:
@@ -388,7 +402,7 @@ def _say_started(listeners: Sequence[OpenListener], service: Service, first_secr
         version=version_number(),
         packet_path=str(path),
         **({"packet_path_why": path.why_not} if path.why_not else {}),
-        **({} if service.engine is None else {"workers": service.engine.workers}),
+        **({"workers": service.engine.workers} if path.compiled and service.engine is not None else {}),
         listen=[str(opened.listener) for opened in listeners],
         receive_buffer_bytes=[opened.receive_buffer_bytes for opened in listeners],
         destinations=len(service.snapshot.destinations),

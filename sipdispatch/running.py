@@ -64,6 +64,7 @@ class Identity:
     started: float
     probing: bool
     packet_path: PacketPath
+    """The one that is to be taken; `Running.packet_path` is what has become of that."""
 
     @classmethod
     def of(
@@ -139,6 +140,14 @@ class Running:
         snapshot = None if self._upkeep is None else self._upkeep.snapshot
         codes = [] if snapshot is None else [code for each in snapshot.liveness.values() for code in each]
         return f"{sum(1 for code in codes if code & NEW_WORK)} of {len(codes)} destinations take new work"
+
+    @property
+    def packet_path(self) -> PacketPath:
+        """Which path the packets take indeed: the compiled one only where its threads could be started."""
+        if self._service is None or not self._service.why_no_threads:
+            return self.identity.packet_path
+        why = f"the fast path cannot start its threads: {self._service.why_no_threads}"
+        return PacketPath(compiled=False, why_not=why)
 
     # What happens
 
@@ -220,10 +229,7 @@ class Running:
         assert snapshot is not None  # noqa: S101 - the proxy forwards
         board = self._upkeep.vitals.board()
         counters, identity = (yield from self._count()), self.identity
-        path = identity.packet_path
-        if self._service is not None and self._service.why_no_threads:
-            why = f"the fast path cannot start its threads: {self._service.why_no_threads}"
-            path = PacketPath(compiled=False, why_not=why)
+        path = self.packet_path
         sets = []
         for set_id, pool in snapshot.pools.items():
             sets.append((yield from self._set(snapshot, set_id, pool, board, counters)))

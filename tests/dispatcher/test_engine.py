@@ -281,11 +281,8 @@ async def test_a_call_that_the_threads_have_seen_end_makes_room_at_its_maxload()
 
 
 async def test_python_forwards_when_there_is_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: float) -> None:
-        raise OSError(11, "Resource temporarily unavailable")
-
     engine = Engine(64, workers=1)
-    monkeypatch.setattr(engine, "start", full)
+    monkeypatch.setattr(engine, "start", _no_thread_left)
     with structlog.testing.capture_logs() as logged:
         async with running(engine) as bench:
             await bench.ask(request(via="127.0.0.1:9"))
@@ -293,6 +290,31 @@ async def test_python_forwards_when_there_is_no_thread_left(monkeypatch: pytest.
             assert bench.service.counters.by_fast_path == 0
             assert bench.service.why_no_threads == "[Errno 11] Resource temporarily unavailable"
     assert [entry["reason"] for entry in logged] == ["[Errno 11] Resource temporarily unavailable"]
+
+
+async def test_what_threads_have_read_before_another_could_not_start_is_dealt_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = [Taken([(request(via="127.0.0.1:9"), ("127.0.0.1", 9), 0)], [], [], [])]
+    engine = Engine(64, workers=1)
+    monkeypatch.setattr(engine, "start", _no_thread_left)
+    monkeypatch.setattr(engine, "take", lambda _: left.pop() if left else Taken([], [], [], []))
+    async with running(engine) as bench:
+        await until(lambda: bench.service.counters.forwarded == 1)
+
+
+async def test_python_forwards_when_there_is_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(64, workers=1)
+    monkeypatch.setattr(engine, "open", _no_thread_left)
+    async with running(engine) as bench:
+        await bench.ask(request(via="127.0.0.1:9"))
+        await until(lambda: bench.service.counters.forwarded == 1)
+        assert bench.service.engine is None
+        assert bench.service.why_no_threads == "[Errno 11] Resource temporarily unavailable"
+
+
+def _no_thread_left(_: object) -> None:
+    raise OSError(11, "Resource temporarily unavailable")
 
 
 def test_an_error_of_the_network_comes_whole() -> None:

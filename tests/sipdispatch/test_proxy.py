@@ -14,6 +14,7 @@ import structlog.testing
 import trio
 
 from dispatcher.counters import Counters
+from dispatcher.engine import Engine
 from dispatcher.fastpath import WHY_NOT, Wish
 from dispatcher.hopcache import NextHops
 from dispatcher.listener import Listener
@@ -25,6 +26,7 @@ from sipdispatch.config import Config, Flags
 from sipdispatch.errors import CommandError
 from sipdispatch.load import load
 from tests.dispatcher.world import request
+from tests.peers.need import missing
 
 pytestmark = pytest.mark.usefixtures("without_slot_tables")
 
@@ -48,7 +50,7 @@ async def until(true: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("fastpath", get_args(Wish))
 async def test_it_forwards_and_ends_at_sigterm(fastpath: Wish, tmp_path: Path) -> None:
     if WHY_NOT and fastpath == "on":
-        pytest.skip(WHY_NOT)
+        missing(WHY_NOT)
     config = configuration(tmp_path)
     with structlog.testing.capture_logs() as logged:
         async with trio.open_nursery() as nursery:
@@ -79,6 +81,50 @@ async def test_what_the_configuration_asks_for_and_is_not_built_is_said(
     config = configuration(tmp_path)
     with pytest.raises(CommandError, match="the fast path is not built"):
         await proxy.serve(attrs.evolve(config, proxy=attrs.evolve(config.proxy, fastpath="on")))
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    if WHY_NOT:
+        missing(WHY_NOT)
+
+    def full(_engine: Engine, _now: float) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(Engine, "start", full)
+
+
+async def test_with_on_a_proxy_whose_threads_cannot_start_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_threads(monkeypatch)
+    config = configuration(tmp_path)
+    with structlog.testing.capture_logs() as logged, pytest.raises(ExceptionGroup) as caught:
+        await proxy.serve(attrs.evolve(config, proxy=attrs.evolve(config.proxy, fastpath="on")))
+    (error,) = caught.value.exceptions
+    assert isinstance(error, CommandError)
+    assert error.faults[0].what == (
+        "the fast path cannot start its threads: [Errno 11] Resource temporarily unavailable"
+    )
+    assert error.faults[0].where == 'fastpath = "on"'
+    assert "ready" not in [entry["event"] for entry in logged]
+
+
+async def test_with_auto_python_forwards_when_the_threads_cannot_start_and_ready_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_threads(monkeypatch)
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            service: Service = await nursery.start(proxy.serve, configuration(tmp_path))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+                phone.sendto(request(), service.snapshot.listeners[0].address)
+            await until(lambda: service.counters.received == 1)
+            service.stop()
+    ready = next(entry for entry in logged if entry["event"] == "ready")
+    assert (ready["packet_path"], ready.get("workers")) == ("pure Python", None)
+    assert ready["packet_path_why"] == (
+        "the fast path cannot start its threads: [Errno 11] Resource temporarily unavailable"
+    )
 
 
 async def test_next_hops_are_kept_fresh_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
