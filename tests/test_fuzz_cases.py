@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.fastpath import WHY_NOT
 from fuzz import parser, pipeline
 from fuzz.run import CASES, CORPUS, MAX_FILES, main
+from tests.peers.need import missing
 
 CHECKS = {"parser": parser.check, "pipeline": pipeline.check}
 FOLDERS = ("parser", "pipeline", "fastpath")
@@ -30,7 +32,8 @@ def test_what_is_kept_holds(target: str, file: Path) -> None:
 
 @pytest.mark.parametrize("file", [*kept("fastpath"), *kept("pipeline")], ids=lambda file: file.name)
 def test_both_pipelines_agree_on_what_is_kept(file: Path) -> None:
-    pytest.importorskip("dispatcher._fastpath", reason="the compiled fast path is not built")
+    if WHY_NOT:
+        missing(WHY_NOT)
     from fuzz import compiled, fastpath  # noqa: PLC0415 - they need the module
 
     compiled.check(file.read_bytes())

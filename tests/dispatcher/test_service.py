@@ -33,6 +33,7 @@ from sip.uri import Address
 from tests.dispatcher.namespace import run_in_namespace
 from tests.dispatcher.pools import coarse
 from tests.dispatcher.world import destination, make_snapshot, reply_to, request
+from tests.peers.need import missing
 
 SERVER_HOST = "127.0.0.66"
 PATHS = ["python", "compiled"]
@@ -44,7 +45,7 @@ def engine(request: pytest.FixtureRequest) -> Engine | None:
     if request.param == "python":
         return None
     if WHY_NOT:
-        pytest.skip(WHY_NOT)
+        missing(WHY_NOT)
     return Engine(64, workers=2)
 
 
