@@ -18,7 +18,7 @@ class Counters:
     received: int = 0
     received_bytes: int = 0
     by_fast_path: int = 0
-    """Of those received, what the compiled path has dealt with; the others took Python."""
+    """Of those received, what the compiled path has dealt with; Python was left the others, some in vain (OVERLOAD)."""
     forwarded: int = 0
     """Requests and replies handed to the kernel."""
     answered: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict(int))

@@ -154,7 +154,7 @@ class Engine:
         whole = Counters(
             received=counters.received + received,
             received_bytes=counters.received_bytes + received_bytes,
-            by_fast_path=received,
+            by_fast_path=received - dropped.get(DropReason.OVERLOAD.label, 0),  # those waited for Python in vain
             forwarded=counters.forwarded + forwarded,
             answered=counters.answered.copy(),
             refused=counters.refused.copy(),

@@ -134,7 +134,7 @@ class ProxyFacts:
     packet_path_why: str = ""
     """Why it is not the compiled one."""
     by_fast_path: int = 0
-    """Datagrams, of those received, that the compiled path has dealt with; the others took Python."""
+    """Datagrams, of those received, that the compiled path has dealt with; the others were left to Python."""
     answered: Mapping[str, int] = NOTHING
     refused: Mapping[str, int] = NOTHING
     dropped: Mapping[str, int] = NOTHING

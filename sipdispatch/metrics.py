@@ -185,7 +185,7 @@ PROXY_FAMILIES: tuple[ProxyFamily, ...] = (
     _single(
         "sipdispatch_fastpath_datagrams_total",
         "counter",
-        "Datagrams, of those that came in, that the fast path has dealt with; the others took Python.",
+        "Datagrams, of those that came in, that the fast path has dealt with; the others were left to Python.",
         lambda facts: facts.by_fast_path,
     ),
     _single(

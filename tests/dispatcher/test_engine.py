@@ -124,6 +124,7 @@ def test_when_too_much_waits_the_oldest_is_dropped_and_what_is_common_goes_on() 
         whole = in_one_go(scene.engine.with_own(Counters()))
         assert whole.dropped == {DropReason.OVERLOAD: count - room}
         assert whole.received == count - room + 1, "Python counts what it takes"
+        assert whole.by_fast_path == 1, "what was dropped has waited for Python"
 
 
 def _statuses(name: str) -> list[str]:
