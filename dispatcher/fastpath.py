@@ -19,7 +19,7 @@ VERSION: Final = "0.1.0"
 Wish = Literal["auto", "on", "off"]
 """`[proxy] fastpath`: take it if it is there, do not run without it, do not take it."""
 
-SLOWER: Final = "forwards about a tenth as much"
+SLOWER: Final = "forwards less than a tenth as much"
 """What is lost without it; bench/ has the figures."""
 
 

@@ -341,7 +341,7 @@ def test_status_tells_what_there_is() -> None:
         packet_path_why="the fast path is not built",
     )
     text = as_text(status_json(told))
-    assert "            the fast path is not built; pure Python forwards about a tenth as much\n" in text
+    assert "            the fast path is not built; pure Python forwards less than a tenth as much\n" in text
     assert "listeners   udp:192.0.2.10:5060, known as 198.51.100.1:5060, receive buffer 208 KiB\n" in text
     assert "            udp:[2001:db8::1]:5060, receive buffer 999 B\n" in text
     assert "last reload refused 5 s ago: 1 error\n" in text
