@@ -7,7 +7,9 @@ is looked for once, when this module is imported; whether a proxy takes it is `[
 from __future__ import annotations
 
 import importlib
+import struct
 import zlib
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final, Literal
 
@@ -36,6 +38,9 @@ class PacketPath:
 
 def look() -> str:
     """Why the module cannot be used; empty when it can."""
+    file = _file()
+    if file is not None and _is_cut(file):
+        return f"the fast path cannot be loaded: {file} is not whole"
     try:
         module = importlib.import_module("dispatcher._fastpath")
     except ModuleNotFoundError:
@@ -50,6 +55,35 @@ def look() -> str:
     if stub.exists() and zlib.crc32(stub.read_bytes()) != getattr(module, "STUB_CRC32", None):
         return "the fast path was built from other sources"
     return ""
+
+
+def _file() -> Path | None:
+    """The file that the interpreter would take: the first that is there, by suffixes in its order."""
+    names = (Path(__file__).with_name(f"_fastpath{suffix}") for suffix in EXTENSION_SUFFIXES)
+    return next((name for name in names if name.exists()), None)
+
+
+def _is_cut(file: Path) -> bool:
+    """Whether an ELF file ends before its table of sections does, which linkers put last (elf(5)).
+
+    To load one kills the process (SIGBUS).  What is no ELF file at all the system's loader refuses with a reason.
+    """
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(64)
+            size = opened.seek(0, 2)
+    except OSError:
+        return False  # told by who loads it
+    if not header.startswith(b"\x7fELF"):
+        return False
+    is_long, order = header[4:5] == b"\x02", ">" if header[5:6] == b"\x02" else "<"
+    # e_shoff, e_flags, e_ehsize, e_phentsize, e_phnum, e_shentsize, e_shnum
+    layout = struct.Struct(f"{order}{'Q' if is_long else 'I'}IHHHHH")
+    try:
+        at, _, _, _, _, entry, count = layout.unpack_from(header, 40 if is_long else 32)
+    except struct.error:
+        return True
+    return bool(size < at + entry * count)
 
 
 WHY_NOT: Final = look()
