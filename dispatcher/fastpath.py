@@ -25,6 +25,10 @@ SLOWER: Final = "forwards less than a tenth as much"
 """What is lost without it; bench/ has the figures."""
 
 
+MAKE_IT: Final = 'install a Rust toolchain and build it, or write "auto"'
+"""What to do where it is wanted and cannot be used."""
+
+
 @attrs.frozen
 class PacketPath:
     """Which path the packets take; `why_not` the compiled one, or empty."""

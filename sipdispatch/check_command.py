@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,10 +13,12 @@ import attrs
 import click
 
 from dispatcher.destination import Entry
+from dispatcher.fastpath import MAKE_IT, packet_path
 from dispatcher.listfile import parse_list
 from dispatcher.problem import Problem
 from sipdispatch import secret
 from sipdispatch.config import Config, ConfigProblem
+from sipdispatch.consistency import Finding
 from sipdispatch.load import read_config
 from sipdispatch.output import say
 from sipdispatch.preflight import Misfits, find_misfits
@@ -78,7 +80,8 @@ class _Round:
         misfits = Misfits((), ())
         if self.entries[list_file]:
             misfits = find_misfits(loaded.config.proxy, self.entries[list_file])
-        self._add(file, (*(loaded.placed(finding) for finding in misfits.settings), *_secret(loaded.config)))
+        findings = (*misfits.settings, *_packet_path(loaded.config))
+        self._add(file, (*map(loaded.placed, findings), *_secret(loaded.config)))
         self._add(list_file, misfits.lines)
 
     def list(self, path: Path) -> None:
@@ -115,6 +118,14 @@ def _secret(config: Config) -> tuple[ConfigProblem, ...]:
         (fault,) = error.faults
         return (ConfigProblem(path=fault.where, message=fault.what, hint=fault.remedy),)
     return ()
+
+
+def _packet_path(config: Config) -> Iterator[Finding]:
+    """What would keep the proxy from starting here; it may be meant for another machine."""
+    path = packet_path(config.proxy.fastpath)
+    if config.proxy.fastpath == "on" and not path.compiled:
+        message = f"on this machine the proxy would not start: {path.why_not}"
+        yield Finding(("proxy", "fastpath"), message, MAKE_IT, "warning")
 
 
 def _is_toml(path: Path) -> bool:

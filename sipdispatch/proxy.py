@@ -19,7 +19,7 @@ import trio
 from dispatcher.counters import Counters
 from dispatcher.destination import Destination, Entry
 from dispatcher.engine import Engine, usable_cores
-from dispatcher.fastpath import PacketPath, packet_path
+from dispatcher.fastpath import MAKE_IT, PacketPath, packet_path
 from dispatcher.hopcache import NextHops
 from dispatcher.keyed import derive
 from dispatcher.limits import Limits
@@ -163,7 +163,7 @@ async def _take_up(
     faults: list[Fault] = []
     path = packet_path(settings.fastpath)
     if settings.fastpath == "on" and not path.compiled:
-        faults.append(Fault(path.why_not, 'fastpath = "on"', 'install a Rust toolchain and build it, or write "auto"'))
+        faults.append(Fault(path.why_not, 'fastpath = "on"', MAKE_IT))
     secrets: tuple[bytes, ...] = ()
     listeners: list[OpenListener] = []
     try:

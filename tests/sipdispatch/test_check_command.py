@@ -227,6 +227,25 @@ def test_a_secret_that_would_be_refused(folder: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_fast_path_that_is_wanted_and_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("dispatcher.list", GOOD)
+    put("sipdispatch.toml", '[proxy]\nlisten = "192.0.2.10"\nfastpath = "on"\n')
+    monkeypatch.setattr("dispatcher.fastpath.WHY_NOT", "the fast path is not built")
+    assert run("sipdispatch.toml") == (
+        1,
+        (
+            "sipdispatch.toml:3:12: warning: proxy.fastpath: on this machine the proxy would not start: the fast path is"
+            ' not built; install a Rust toolchain and build it, or write "auto"\n2 files checked: 1 warning\n'
+        ),
+    )
+    put("sipdispatch.toml", '[proxy]\nlisten = "192.0.2.10"\nfastpath = "auto"\n')
+    assert run("sipdispatch.toml")[0] == 0
+    put("sipdispatch.toml", '[proxy]\nlisten = "192.0.2.10"\nfastpath = "on"\n')
+    monkeypatch.setattr("dispatcher.fastpath.WHY_NOT", "")
+    assert run("sipdispatch.toml")[0] == 0
+
+
 def test_checking_makes_no_secret(folder: Path) -> None:
     put("sipdispatch.toml", '[proxy]\nlisten = "192.0.2.10"\n')
     put("dispatcher.list", GOOD)
