@@ -235,8 +235,8 @@ def test_a_fast_path_that_is_wanted_and_not_there(monkeypatch: pytest.MonkeyPatc
     assert run("sipdispatch.toml") == (
         1,
         (
-            "sipdispatch.toml:3:12: warning: proxy.fastpath: on this machine the proxy would not start: the fast path is"
-            ' not built; install a Rust toolchain and build it, or write "auto"\n2 files checked: 1 warning\n'
+            "sipdispatch.toml:3:12: warning: proxy.fastpath: on this machine the proxy would not start: the fast path"
+            ' is not built; install a Rust toolchain and build it, or write "auto"\n2 files checked: 1 warning\n'
         ),
     )
     put("sipdispatch.toml", '[proxy]\nlisten = "192.0.2.10"\nfastpath = "auto"\n')
