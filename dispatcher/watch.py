@@ -6,6 +6,7 @@ swapped symbolic link are all seen, and whatever else an editor puts into the fo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -33,6 +34,27 @@ def signature(path: Path) -> Signature | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@attrs.frozen
+class Reading:
+    """What of a file was read when: two that are equal are one state of it.
+
+    The signature alone would not do: one who writes twice within a tick of the kernel's clock leaves the time of change
+    as it was.  Nor would the contents: who touches a file wants it read.
+    """
+
+    signature: Signature | None
+    digest: bytes
+
+    @classmethod
+    def of(cls, path: Path) -> Reading:
+        """The file as it is; take it *before* it is read in earnest."""
+        before = signature(path)
+        try:
+            return cls(before, hashlib.sha256(path.read_bytes()).digest())
+        except OSError:
+            return cls(before, b"")
 
 
 @attrs.define

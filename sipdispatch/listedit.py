@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from dispatcher.watch import Signature
+from dispatcher.watch import Reading
 from sipdispatch.whole_file import replace
 
 
@@ -24,7 +25,7 @@ def without_lines(text: bytes, numbers: Collection[int]) -> bytes:
     return b"".join(line for number, line in enumerate(lines, 1) if number not in numbers)
 
 
-def save(path: Path, text: bytes) -> Signature:
+def save(path: Path, text: bytes) -> Reading:
     """Replace the file as a whole, with its owner, mode and attributes; a link stays a link.  The file's new state.
 
     The file is the old one or the new one, whatever happens.  Raises OSError, and the file is the old one: also when
@@ -32,4 +33,4 @@ def save(path: Path, text: bytes) -> Signature:
     """
     path = path.resolve()
     status = replace(path, text, like=path.stat())
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return Reading((status.st_mtime_ns, status.st_size, status.st_ino), hashlib.sha256(text).digest())

@@ -32,7 +32,7 @@ from dispatcher.resolver import Resolver
 from dispatcher.service import Service
 from dispatcher.snapshot import Policy
 from dispatcher.sockets import ListenError, OpenListener, open_listener
-from dispatcher.watch import signature, watch
+from dispatcher.watch import Reading, signature, watch
 from dispatcher.wildcard import expand_wildcard
 from health.board import Change
 from health.sending import SendOutcome
@@ -302,16 +302,25 @@ class _Changes:
     config: Config
     upkeep: Upkeep
     nursery: trio.Nursery
+    _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    _checked: Reading | None = None
+    """The configuration as it was looked at last."""
 
     async def files(self, changed: tuple[Path, ...]) -> None:
-        """What the watcher has seen."""
+        """What the watcher has seen; what a signal or an operator has had read meanwhile is left alone."""
         path = self.config.proxy.list_path
-        await self.follow(
-            the_list=path in changed and signature(path) != self.upkeep.saved,
-            the_configuration=self.config.path in changed,
-        )
+        async with self._turn:
+            the_list = path in changed and await _differs(path, self.upkeep.known)
+            own = self.config.path
+            the_configuration = own is not None and own in changed and await _differs(own, self._checked)
+            await self._follow(the_list=the_list, the_configuration=the_configuration)
 
-    async def follow(self, *, the_list: bool = True, the_configuration: bool = True) -> None:
+    async def follow(self) -> None:
+        """Read everything again, as it may have changed."""
+        async with self._turn:
+            await self._follow(the_list=True, the_configuration=True)
+
+    async def _follow(self, *, the_list: bool, the_configuration: bool) -> None:
         """Read again what has changed; whatever goes wrong, what is in force stays."""
         try:
             if the_list:
@@ -323,6 +332,8 @@ class _Changes:
 
     async def _check_configuration(self) -> None:
         """A changed TOML file is checked and needs a restart to count."""
+        assert self.config.path is not None  # noqa: S101 - the caller looked
+        self._checked = await trio.to_thread.run_sync(Reading.of, self.config.path)
         loaded = await trio.to_thread.run_sync(load, self.config.path, self.config.flags)
         if isinstance(loaded, tuple):
             for problem in loaded:
@@ -330,6 +341,11 @@ class _Changes:
             log.error("the changed configuration is wrong: a restart would fail", path=str(self.config.path))
         elif loaded.of_proxy != self.config.of_proxy:
             log.warning("the configuration has changed: restart the proxy to use it", path=str(self.config.path))
+
+
+async def _differs(path: Path, known: Reading | None) -> bool:
+    """Whether a file is another than the one that was read."""
+    return await trio.to_thread.run_sync(Reading.of, path) != known
 
 
 async def _obey_signals(changes: _Changes, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -31,7 +31,7 @@ from dispatcher.slices import in_slices
 from dispatcher.slotbuild import make_pool_apart
 from dispatcher.snapshot import Policy, Snapshot
 from dispatcher.steps import Steps
-from dispatcher.watch import Signature
+from dispatcher.watch import Reading
 from health.board import Change, Remembered, Verdict
 from health.service import Service as Vitals
 from health.target import Target
@@ -105,8 +105,8 @@ class Upkeep:
         self._names = names
         self._entries: tuple[Entry, ...] = ()
         self._listed: tuple[Entry, ...] = ()
-        self.saved: Signature | None = None
-        """Of the file as we have written it last: who watches it need not read it again."""
+        self.known: Reading | None = None
+        """The file as it was read or written last since the start: who watches it need not have it read again."""
         self._fingerprint = ""
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}
@@ -180,6 +180,8 @@ class Upkeep:
 
     async def _reload(self, nursery: trio.Nursery, *, dry_run: bool, by: str) -> ReloadReport:
         path = self._settings.list_path
+        if not dry_run:
+            self.known = await trio.to_thread.run_sync(Reading.of, path)
         entries, problems = await read_list(path, self._settings)
         if dry_run:
             return await self._compare(entries, problems)
@@ -247,7 +249,7 @@ class Upkeep:
         asked = await self._compare(listed, problems)
         if listed is not None and not refuses(asked.problems):
             if edited != text:
-                self.saved = await trio.to_thread.run_sync(listedit.save, path, edited)
+                self.known = await trio.to_thread.run_sync(listedit.save, path, edited)
             if before != self._listed:
                 entries = listed
             self._listed = listed

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.watch import signature
+from dispatcher.watch import Reading
 from sipdispatch.listedit import save, with_line, without_lines
 from sipdispatch.unwritten import remedy_of
 
@@ -35,7 +35,7 @@ def test_it_is_replaced_with_its_mode_and_its_attributes_and_is_known_again(list
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert after.st_ino != before.st_ino
     assert os.getxattr(listed, "user.who") == b"noc"
-    assert signature(listed) == known
+    assert Reading.of(listed) == known
     assert [each.name for each in listed.parent.iterdir()] == [listed.name]
 
 

@@ -20,6 +20,7 @@ from dispatcher.hopcache import NextHops
 from dispatcher.listener import Listener
 from dispatcher.outcome import DropReason, Refusal
 from dispatcher.service import Service
+from dispatcher.watch import Reading
 from health.sending import SendOutcome
 from sipdispatch import proxy
 from sipdispatch.config import Config, Flags
@@ -174,6 +175,59 @@ async def test_an_untouched_configuration_says_nothing_at_sighup(tmp_path: Path)
     with structlog.testing.capture_logs() as logged:
         await changes._check_configuration()
     assert logged == []
+
+
+@attrs.define
+class ListReads:
+    """How often the list is read, by whomever."""
+
+    path: Path
+    count: int = 0
+    known: Reading | None = None
+
+    async def reload(self, _: object = None) -> None:
+        self.known = Reading.of(self.path)
+        self.count += 1
+
+
+def changes_of(config: Config) -> tuple[proxy._Changes, ListReads]:
+    config = attrs.evolve(config, proxy=attrs.evolve(config.proxy, listen=(Listener("udp", ("127.0.0.1", 9)),)))
+    reads = ListReads(config.proxy.list_path)
+    return proxy._Changes(config, reads, None), reads  # type: ignore[arg-type]  # nothing else of them is used
+
+
+async def test_what_a_signal_has_had_read_the_watcher_leaves_alone(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    changes, reads = changes_of(config)
+    both = (config.proxy.list_path, tmp_path / "sipdispatch.toml")
+    with structlog.testing.capture_logs() as logged:
+        both[0].write_text("1 sip:127.0.0.68 0 0\n")
+        both[1].write_text(both[1].read_text() + "domains = ['example.com']\n")
+        await changes.follow()
+        await changes.files(both)
+        assert (reads.count, len(logged)) == (1, 1)
+        await changes.follow()
+        assert (reads.count, len(logged)) == (2, 2), "a signal is obeyed whatever is known"
+        both[0].write_text("1 sip:127.0.0.69 0 0\n")
+        await reads.reload()
+        await changes.files(both)
+        assert (reads.count, len(logged)) == (3, 2), "an operator has had it read"
+        for path in both:
+            os.utime(path, (1, 1))
+        await changes.files(both)
+        await changes.files(both)
+        assert (reads.count, len(logged)) == (4, 3), "who touches a file wants it read, once"
+
+
+async def test_two_changes_within_a_tick_are_both_read(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    changes, reads = changes_of(config)
+    path = config.proxy.list_path
+    for text in ("1 sip:127.0.0.68 0 0\n", "1 sip:127.0.0.69 0 0\n"):
+        path.write_text(text)
+        os.utime(path, (1, 1))
+        await changes.files((path,))
+    assert reads.count == 2
 
 
 async def test_it_does_not_start_with_a_bad_list_and_says_all_of_it(tmp_path: Path) -> None:

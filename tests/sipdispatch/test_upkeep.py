@@ -18,6 +18,7 @@ from dispatcher.refresh import ListNames
 from dispatcher.resolver import Resolver
 from dispatcher.selection import FULL_SHARE
 from dispatcher.snapshot import Policy, Snapshot
+from dispatcher.watch import Reading
 from health.board import NEW_WORK, Board, Change, Verdict, Word
 from health.monitor import HOLD_S
 from health.verdict import Trend
@@ -135,6 +136,16 @@ async def test_a_list_that_cannot_be_read_changes_nothing(tmp_path: Path) -> Non
             assert not (await kept.upkeep.reload(kept.nursery)).done
         assert kept.snapshot is before
         assert "cannot be read" in logged[0]["event"]
+
+
+@pytest.mark.parametrize("text", ["1 sip:127.0.0.68 0 0\n", "nonsense\n"])
+async def test_what_was_read_is_known_again_be_it_good_or_bad(tmp_path: Path, text: str) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.path.write_text(text)
+        await kept.upkeep.reload(kept.nursery, dry_run=True)
+        assert kept.upkeep.known is None, "nothing has been done about it"
+        await kept.upkeep.reload(kept.nursery)
+        assert kept.upkeep.known == Reading.of(kept.path)
 
 
 async def test_numbers_survive_a_reload_so_that_recent_choices_stay_true(tmp_path: Path) -> None:
