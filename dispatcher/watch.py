@@ -7,6 +7,7 @@ swapped symbolic link are all seen, and whatever else an editor puts into the fo
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -18,8 +19,9 @@ INTERVAL_S = 1.0
 MISSING_LOOKS = 5
 """A file away for this many looks was not merely being renamed: it is said once."""
 
-Signature = tuple[int, int, int]
-"""What tells two states of a file apart: time of change in nanoseconds, size in bytes, inode."""
+Signature = tuple[int, int, int, int, int, int]
+"""What tells two states of a file apart: time of change in nanoseconds, size in bytes, inode; mode, owner and group,
+for one that could not be read may be readable now."""
 
 _log = structlog.get_logger()
 
@@ -33,7 +35,12 @@ def signature(path: Path) -> Signature | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return signature_of(found)
+
+
+def signature_of(found: os.stat_result) -> Signature:
+    """The same of a file that was looked at."""
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid, found.st_gid
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from dispatcher.watch import Reading
+from dispatcher.watch import Reading, signature_of
 from sipdispatch.whole_file import replace
 
 
@@ -33,4 +33,4 @@ def save(path: Path, text: bytes) -> Reading:
     """
     path = path.resolve()
     status = replace(path, text, like=path.stat())
-    return Reading((status.st_mtime_ns, status.st_size, status.st_ino), hashlib.sha256(text).digest())
+    return Reading(signature_of(status), hashlib.sha256(text).digest())

@@ -76,7 +76,14 @@ def grow_within_the_clock_tick(path: Path) -> None:
     os.utime(path, ns=(10**18, 10**18))
 
 
-@pytest.mark.parametrize("save", [save_in_place, save_by_rename, save_with_a_backup, touch, grow_within_the_clock_tick])
+def let_others_read(path: Path) -> None:
+    path.chmod(path.stat().st_mode ^ 0o004)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [save_in_place, save_by_rename, save_with_a_backup, touch, grow_within_the_clock_tick, let_others_read],
+)
 async def test_a_save_is_told_once_it_has_settled(
     autojump_clock: trio.testing.MockClock, start: Start, listed: Path, save: Callable[[Path], None]
 ) -> None:
