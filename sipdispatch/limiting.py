@@ -129,6 +129,13 @@ class Limiting:
                 "limits.ban",
                 "drain or disable a server with sipdispatch ds",
             )
+        for core in self._path.snapshot.policy.core_networks:
+            if _holds(core, asked):
+                raise OperationError(
+                    f"{source} is a part of {core}, whose hosts are never banned",
+                    "core_networks in [proxy]",
+                    "take it out there, and restart the proxy",
+                )
         network = _whole_source(asked)
         for allowed in self._path.limits.policy.allow:
             if _holds(allowed, network):
@@ -197,14 +204,19 @@ def _network_of(source: str) -> Network:
     try:
         network = ip_network(source)
     except ValueError:
-        raise OperationError(
-            f"{source} is neither an address nor a network",
-            "limits",
-            "write it as in 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64",
-        ) from None
+        raise OperationError(f"{source} is neither an address nor a network", "limits", _meant(source)) from None
     if not network.prefixlen:
         raise OperationError(f"{source} is everybody", "limits", "write a smaller network")
     return network
+
+
+def _meant(source: str) -> str:
+    """What to write in place of what is no network, as with bits behind its prefix: either of the two may be meant."""
+    try:
+        network = ip_network(source, strict=False)
+    except ValueError:
+        return "write it as in 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64"
+    return f"write {network}, or {source.partition('/')[0]} alone"
 
 
 def _whole_source(network: Network) -> Network:

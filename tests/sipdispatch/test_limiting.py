@@ -11,16 +11,18 @@ import structlog.testing
 import trio
 import trio.testing
 
+from dispatcher.algorithm import DEFAULT
 from dispatcher.limits import LimitPolicy, Limits, SourceLimits
 from dispatcher.logbudget import LINES_AN_INTERVAL
 from dispatcher.outcome import DropReason
-from dispatcher.snapshot import Snapshot
+from dispatcher.snapshot import Policy, Snapshot
 from sipdispatch.chronicle import Chronicle
 from sipdispatch.limiting import LOOK_S, Limiting
 from sipdispatch.operations import OperationError
 from tests.dispatcher.world import SERVER_A, make_snapshot
 
 POLICY = LimitPolicy(rate=10, burst=10, ban_after=2.0, ban_for=60.0, allow=(ip_network("198.51.100.0/28"),))
+CORE = (ip_network("10.0.0.0/8"),)
 FLOODER = "203.0.113.9"
 BY = "control: uid 0, pid 1"
 
@@ -52,7 +54,9 @@ class Stage:
 
 @pytest.fixture
 def stage() -> Stage:
-    path = Path(Limits(POLICY, seed=bytes(16)), make_snapshot(SERVER_A))
+    path = Path(
+        Limits(POLICY, seed=bytes(16)), make_snapshot(SERVER_A, policy=Policy(algorithm=DEFAULT, core_networks=CORE))
+    )
     chronicle = Chronicle()
     return Stage(path, chronicle, Limiting(path, chronicle))
 
@@ -142,6 +146,7 @@ async def test_of_ipv6_the_whole_64_is_banned(stage: Stage) -> None:
         ("sip:203.0.113.9", "sip:203.0.113.9 is neither an address nor a network"),
         ("203.0.113.9/24", "203.0.113.9/24 is neither an address nor a network"),
         ("0.0.0.0/0", "0.0.0.0/0 is everybody"),
+        ("10.1.2.0/24", "10.1.2.0/24 is a part of 10.0.0.0/8, whose hosts are never banned"),
         (SERVER_A[0], f"{SERVER_A[0]} is a server of yours or this node, which are never banned"),
         ("192.0.2.1", "192.0.2.1 is a server of yours or this node, which are never banned"),
         ("198.51.100.3", "198.51.100.3 may send what it likes: allow has 198.51.100.0/28"),
@@ -153,6 +158,20 @@ async def test_who_cannot_be_banned(stage: Stage, source: str, what: str) -> Non
     assert caught.value.what == what
     assert caught.value.remedy
     assert stage.told == []
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("203.0.113.9/24", "write 203.0.113.0/24, or 203.0.113.9 alone"),
+        ("2001:db8::9/64", "write 2001:db8::/64, or 2001:db8::9 alone"),
+        ("203.0.113.", "write it as in 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64"),
+    ],
+)
+async def test_what_is_no_network_is_answered_with_what_may_be_meant(stage: Stage, source: str, remedy: str) -> None:
+    with pytest.raises(OperationError) as caught:
+        stage.limiting.unban(source, by=BY)
+    assert caught.value.remedy == remedy
 
 
 async def test_a_network_around_those_who_are_allowed_may_be_banned(stage: Stage) -> None:
