@@ -22,7 +22,7 @@ from sipdispatch.operations import OperationError
 from tests.dispatcher.world import SERVER_A, make_snapshot
 
 POLICY = LimitPolicy(rate=10, burst=10, ban_after=2.0, ban_for=60.0, allow=(ip_network("198.51.100.0/28"),))
-CORE = (ip_network("10.0.0.0/8"),)
+CORE = (ip_network("172.16.0.0/12"),)
 FLOODER = "203.0.113.9"
 BY = "control: uid 0, pid 1"
 
@@ -146,7 +146,7 @@ async def test_of_ipv6_the_whole_64_is_banned(stage: Stage) -> None:
         ("sip:203.0.113.9", "sip:203.0.113.9 is neither an address nor a network"),
         ("203.0.113.9/24", "203.0.113.9/24 is neither an address nor a network"),
         ("0.0.0.0/0", "0.0.0.0/0 is everybody"),
-        ("10.1.2.0/24", "10.1.2.0/24 is a part of 10.0.0.0/8, whose hosts are never banned"),
+        ("172.17.2.0/24", "172.17.2.0/24 is a part of 172.16.0.0/12, whose hosts are never banned"),
         (SERVER_A[0], f"{SERVER_A[0]} is a server of yours or this node, which are never banned"),
         ("192.0.2.1", "192.0.2.1 is a server of yours or this node, which are never banned"),
         ("198.51.100.3", "198.51.100.3 may send what it likes: allow has 198.51.100.0/28"),
