@@ -164,6 +164,12 @@ class Limiting:
                 self._tell_ended(ban, "its time is over")
         self._told = {source: until for source, until in self._told.items() if now < until}
 
+    def end(self) -> None:
+        """Say that nothing is left of them: who starts the proxy anew at night may count on a ban of the evening."""
+        banned = self._path.limits.banned(trio.current_time())
+        if banned:
+            log.warning("all bans end with the proxy", banned=banned)
+
     def _tell_begun(self, ban: Ban) -> None:
         self._told[ban.source] = ban.until
         cause = f"{ban.cause}, for {ban.until - ban.since:g} s"

@@ -126,7 +126,7 @@ def bans(**options: Unpack[ControlOptions]) -> None:
 )
 @control_options
 def ban(*, source: str, seconds: Any, **options: Unpack[ControlOptions]) -> None:
-    """Do not hear an address or a network for a while."""
+    """Do not hear an address or a network for a while, or until the proxy is started again."""
 
     def words(done: Mapping[str, Any]) -> str:
         return f"{done['source']} is banned for {duration(round(done['until'] - done['since']))}"

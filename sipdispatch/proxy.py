@@ -128,6 +128,7 @@ async def serve(
             _say_started(listeners, service, secrets[0], running.packet_path)
             task_status.started(service)
             await service.serve()
+            limiting.end()
             running.end()
             nursery.cancel_scope.cancel()
         await states.write_last()

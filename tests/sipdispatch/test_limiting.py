@@ -134,6 +134,15 @@ async def test_an_operators_ban_is_told_at_once(stage: Stage) -> None:
     ]
 
 
+async def test_how_many_bans_end_with_the_proxy_is_said_if_there_are_any(stage: Stage) -> None:
+    with structlog.testing.capture_logs() as logged:
+        stage.limiting.end()
+        assert logged == []
+        stage.limiting.ban(FLOODER, 90.0, by=BY)
+        stage.limiting.end()
+    assert (logged[-1]["event"], logged[-1]["banned"]) == ("all bans end with the proxy", 1)
+
+
 async def test_of_ipv6_the_whole_64_is_banned(stage: Stage) -> None:
     with structlog.testing.capture_logs():
         assert stage.limiting.ban("2001:db8::1", 90.0, by=BY).source == "2001:db8::/64"
