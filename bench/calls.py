@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,9 +17,10 @@ import attrs
 
 from bench import layout
 from bench.__main__ import two_cpus
-from bench.load import HERE, BenchError, destinations
+from bench.load import HERE, destinations
 from bench.processes import cpu_seconds, memory_mib
 from bench.proxies import KAMAILIO, Proxy, proxies, running
+from bench.rounds import asked, in_turn, status
 from bench.table import machine, markdown
 from tests.peers.need import find
 from tests.peers.sipp import answer, call
@@ -42,11 +42,10 @@ class Run:
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-calls ARGS=...", description=__doc__)
+    asked(parser, rounds=3)
     add = parser.add_argument
-    add("--rounds", type=int, default=3, help="how often each proxy is measured (%(default)s)")
     add("--calls", type=int, default=3000, help="how many calls each time (%(default)s)")
     add("--rate", type=float, default=300, help="calls a second (%(default)s)")
-    add("--only", action="append", default=[], metavar="NAME", help="only this proxy, as in make bench")
     return parser.parse_args(argv)
 
 
@@ -100,24 +99,19 @@ def main(argv: Sequence[str]) -> int:
     if find("sipp") is None:
         sys.stderr.write("error: the bench needs SIPp: apt-get install sip-tester\n")
         return 1
-    results: dict[str, list[Run]] = {}
     own_cpu, load_cpu = two_cpus()
     if load_cpu is not None:
         os.sched_setaffinity(0, {load_cpu})  # what is started from here inherits it; the proxy is pinned elsewhere
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            work = Path(folder)
-            contenders = proxies(work, [], chosen.only, calls=True)[0 if chosen.only else 1 :]
-            for number in range(chosen.rounds):
-                for proxy in contenders:
-                    sys.stderr.write(f"round {number + 1} of {chosen.rounds}: {proxy.name}\n")
-                    results.setdefault(proxy.name, []).append(measure(proxy, chosen, work, own_cpu))
-    except BenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    rows = [row(name, runs, results.get(KAMAILIO, [])) for name, runs in results.items()]
-    print(f"{machine()}; {chosen.calls:,} calls at {chosen.rate:,.0f} a second\n\n{markdown(HEADINGS, rows)}")
-    return 0
+
+    def measured(work: Path) -> str:
+        contenders = proxies(work, [], chosen.only, calls=True)[0 if chosen.only else 1 :]
+        results: dict[str, list[Run]] = {proxy.name: [] for proxy in contenders}
+        for proxy in in_turn(chosen.rounds, {proxy.name: proxy for proxy in contenders}):
+            results[proxy.name].append(measure(proxy, chosen, work, own_cpu))
+        rows = [row(name, runs, results.get(KAMAILIO, [])) for name, runs in results.items()]
+        return f"{machine()}; {chosen.calls:,} calls at {chosen.rate:,.0f} a second\n\n{markdown(HEADINGS, rows)}"
+
+    return status(measured)
 
 
 if __name__ == "__main__":

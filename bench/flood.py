@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,10 @@ import attrs
 
 from bench import layout
 from bench.__main__ import two_cpus
-from bench.load import GRACE_SECONDS, HERE, BenchError, build, command, destinations, pin, run
+from bench.load import GRACE_SECONDS, HERE, build, command, destinations, pin, run
 from bench.processes import cpu_seconds
 from bench.proxies import OURS, PURE, Proxy, proxies, running
+from bench.rounds import asked, in_turn, status
 from bench.table import machine, markdown
 
 FLOODER_HOST, FLOODER_PORT = "127.0.0.30", 6666
@@ -45,12 +45,11 @@ class Run:
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-flood ARGS=...", description=__doc__)
+    asked(parser, rounds=3)
     add = parser.add_argument
-    add("--rounds", type=int, default=3, help="how often each is measured (%(default)s)")
     add("--seconds", type=float, default=3.0, help="how long each time (%(default)s)")
     add("--flood", type=float, default=100_000, help="datagrams a second of the flood (%(default)s; 0: all that go)")
     add("--rate", type=float, default=1000, help="real transactions a second (%(default)s)")
-    add("--only", action="append", default=[], metavar="NAME", help="only this proxy, as in make bench")
     return parser.parse_args(argv)
 
 
@@ -110,22 +109,17 @@ HEADINGS = ("proxy", "flood", "datagrams/s", "answered", "lost", "99 % within, m
 
 def main(argv: Sequence[str]) -> int:
     chosen = arguments(argv)
-    results: dict[tuple[str, str], list[Run]] = {}
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            work = Path(folder)
-            proxies_here = contenders(work, chosen.only)
-            for number in range(chosen.rounds):
-                for proxy in proxies_here:
-                    for kind in KINDS:
-                        sys.stderr.write(f"round {number + 1} of {chosen.rounds}: {proxy.name}, flood: {kind}\n")
-                        results.setdefault((proxy.name, kind), []).append(measure(proxy, kind, chosen, work))
-    except BenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    print(f"{machine()}; {chosen.rate:,.0f} real transactions/s\n")
-    print(markdown(HEADINGS, [row(name, kind, runs) for (name, kind), runs in results.items()]))
-    return 0
+
+    def measured(work: Path) -> str:
+        each = [(proxy, kind) for proxy in contenders(work, chosen.only) for kind in KINDS]
+        results: dict[tuple[str, str], list[Run]] = {(proxy.name, kind): [] for proxy, kind in each}
+        told = {f"{proxy.name}, flood: {kind}": (proxy, kind) for proxy, kind in each}
+        for proxy, kind in in_turn(chosen.rounds, told):
+            results[proxy.name, kind].append(measure(proxy, kind, chosen, work))
+        rows = [row(name, kind, runs) for (name, kind), runs in results.items()]
+        return f"{machine()}; {chosen.rate:,.0f} real transactions/s\n\n{markdown(HEADINGS, rows)}"
+
+    return status(measured)
 
 
 if __name__ == "__main__":

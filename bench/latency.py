@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -16,8 +15,9 @@ from statistics import median
 import attrs
 
 from bench.__main__ import two_cpus
-from bench.load import BenchError, Load, command, destinations, run
+from bench.load import Load, command, destinations, run
 from bench.proxies import PURE, Proxy, proxies, running
+from bench.rounds import asked, in_turn, status
 from bench.table import machine, markdown
 
 DESTINATIONS = 20
@@ -68,11 +68,10 @@ Results = Mapping[tuple[str, float], Pair]
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-latency ARGS=...", description=__doc__)
+    asked(parser, rounds=5)
     add = parser.add_argument
-    add("--rounds", type=int, default=5, help="how often each is measured (%(default)s)")
     add("--seconds", type=float, default=2.0, help="how long each time (%(default)s)")
     add("--parts", type=float, nargs="+", default=[0.2, 0.5, 0.8], metavar="PART", help="of the maximum (%(default)s)")
-    add("--only", action="append", default=[], metavar="NAME", help="only this proxy, as in make bench")
     return parser.parse_args(argv)
 
 
@@ -117,20 +116,17 @@ def table(results: Results) -> str:
 
 def main(argv: Sequence[str]) -> int:
     chosen = arguments(argv)
-    results: dict[tuple[str, float], Pair] = {}
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            work = Path(folder)
-            contenders = [proxy for proxy in proxies(work, [], chosen.only) if chosen.only or proxy.name != PURE]
-            for number in range(chosen.rounds):
-                for proxy in contenders:
-                    sys.stderr.write(f"round {number + 1} of {chosen.rounds}: {proxy.name}\n")
-                    measure(proxy, chosen, work, results)
-    except BenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    print(f"{machine()}; {DESTINATIONS} destinations\n\n{table(results)}")
-    return 0
+
+    def measured(work: Path) -> str:
+        results: dict[tuple[str, float], Pair] = {}
+        contenders = {
+            proxy.name: proxy for proxy in proxies(work, [], chosen.only) if chosen.only or proxy.name != PURE
+        }
+        for proxy in in_turn(chosen.rounds, contenders):
+            measure(proxy, chosen, work, results)
+        return f"{machine()}; {DESTINATIONS} destinations\n\n{table(results)}"
+
+    return status(measured)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import math
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from bench.__main__ import two_cpus
 from bench.load import BenchError, Load, command, destinations, run
 from bench.processes import memory_mib
 from bench.proxies import OURS, PURE, Proxy, proxies, running
+from bench.rounds import status
 from bench.table import machine, markdown
 
 RELOAD_AFTER_SECONDS = 1.0
@@ -136,21 +136,18 @@ HEADINGS = ("run", "longest gap, ms", "longest delay, ms", "lost", "in force aft
 
 def main(argv: Sequence[str]) -> int:
     chosen = arguments(argv)
-    rows: list[list[str]] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            work = Path(folder)
-            proxy = chosen.proxy or proxies(work, [], [OURS, PURE], probes=chosen.probes)[0]
-            for reloads in (0, chosen.reloads):
-                runs = [measure(proxy, chosen, work, reloads=reloads) for _ in range(chosen.rounds)]
-                rows.append(row(f"{proxy.name}, {f'{reloads} reload' if reloads else 'no reload'}", runs))
-    except BenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    probes = "every destination probed once a second" if chosen.probes else "no probes"
-    print(f"{machine()}; {chosen.destinations:,} destinations, {chosen.rate:,.0f} transactions/s, {probes}\n")
-    print(markdown(HEADINGS, rows))
-    return 0
+
+    def measured(work: Path) -> str:
+        proxy = chosen.proxy or proxies(work, [], [OURS, PURE], probes=chosen.probes)[0]
+        rows = []
+        for reloads in (0, chosen.reloads):
+            runs = [measure(proxy, chosen, work, reloads=reloads) for _ in range(chosen.rounds)]
+            rows.append(row(f"{proxy.name}, {f'{reloads} reload' if reloads else 'no reload'}", runs))
+        probes = "every destination probed once a second" if chosen.probes else "no probes"
+        told = f"{machine()}; {chosen.destinations:,} destinations, {chosen.rate:,.0f} transactions/s, {probes}"
+        return f"{told}\n\n{markdown(HEADINGS, rows)}"
+
+    return status(measured)
 
 
 if __name__ == "__main__":
