@@ -118,7 +118,7 @@ class Service:
                 engine.open([opened.sock.fileno() for opened in listeners])
             except OSError as error:
                 self.engine = None
-                self._do_without_threads(error)
+                self.why_no_threads = str(error)
         self._chance = Chance(0, rng.getrandbits(64))
         self._waiting: dict[Resolve, list[tuple[bytes, Address, int, int]]] = {}
         self._waiting_count = 0
@@ -168,17 +168,15 @@ class Service:
             self.engine.start(trio.current_time())
         except OSError as error:
             self.engine.stop(at_once=True)  # those that have started before
-            self._do_without_threads(error)
+            self.why_no_threads = str(error)
         else:
             self._has_threads = True
-
-    def _do_without_threads(self, error: OSError) -> None:
-        self.why_no_threads = str(error)
-        log.error("the fast path cannot start its threads: Python forwards", reason=str(error))
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Forward until `stop` is called."""
         self.start()
+        if self.why_no_threads:
+            log.error("the fast path cannot start its threads: Python forwards", reason=self.why_no_threads)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             if self.engine is not None and self._has_threads:
