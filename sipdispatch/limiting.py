@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Any, Final, Protocol
 
 import attrs
@@ -211,6 +211,9 @@ def _network_of(source: str) -> Network:
         network = ip_network(source)
     except ValueError:
         raise OperationError(f"{source} is neither an address nor a network", "limits", _meant(source)) from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None:
+        raise OperationError(f"{source} is the IPv4 address {mapped}", "limits", f"write {mapped}")
     if not network.prefixlen:
         raise OperationError(f"{source} is everybody", "limits", "write a smaller network")
     return network

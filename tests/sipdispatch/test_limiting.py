@@ -155,6 +155,7 @@ async def test_of_ipv6_the_whole_64_is_banned(stage: Stage) -> None:
         ("sip:203.0.113.9", "sip:203.0.113.9 is neither an address nor a network"),
         ("203.0.113.9/24", "203.0.113.9/24 is neither an address nor a network"),
         ("0.0.0.0/0", "0.0.0.0/0 is everybody"),
+        ("::ffff:203.0.113.9", "::ffff:203.0.113.9 is the IPv4 address 203.0.113.9"),
         ("172.17.2.0/24", "172.17.2.0/24 is a part of 172.16.0.0/12, whose hosts are never banned"),
         (SERVER_A[0], f"{SERVER_A[0]} is a server of yours or this node, which are never banned"),
         ("192.0.2.1", "192.0.2.1 is a server of yours or this node, which are never banned"),
