@@ -41,6 +41,13 @@ from vrrp.state import Active, Backup, Fault, State
 from vrrp.status import Status, TrackStatus
 from vrrp.tracking import Tracking
 
+SETTLING_S = 1.0
+"""For so long after this node became Active, a claim on its address may be that of the Active before it.
+
+What that one announced is read late on a busy node, and it gives the address up only when it hears its heir.  Whoever
+keeps the address longer is found out when the mover asks the network again.
+"""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -108,6 +115,7 @@ class Agent:
         self._mute_since: float | None = None
         self._state = State()
         self._since = wall()
+        self._changed_at = clock()
         self._cause = "not started"
         self._started = wall()
         self._last_heard = LastHeard()
@@ -210,7 +218,7 @@ class Agent:
     def claimed(self, address: str, hardware: str) -> None:
         """Somebody else says on the network that an address which this node owns is its own."""
         self._hear()  # the adverts that came before: it may have taken the address by right
-        if not isinstance(self._state.role, Active):
+        if not isinstance(self._state.role, Active) or self._clock() - self._changed_at < SETTLING_S:
             return
         text = f"{hardware} says that {address} is its own"
         if self.ledger.raise_alarm("owner", hardware, text, self._wall()) is not None:
@@ -340,7 +348,7 @@ class Agent:
         down = active_down(self._router.parameters.version, before.fitness.priority, self._router.parameters.interval)
         if isinstance(before.role, Active) and isinstance(self._state.role, Backup) and late > down:
             self.ledger.step_downs += 1
-        self._since, self._cause = self._wall(), cause
+        self._changed_at, self._since, self._cause = now, self._wall(), cause
         self.ledger.transitions[role] += 1
         transition = Transition(
             before=was, after=role, cause=cause, priority=self._state.fitness.priority, at=self._since

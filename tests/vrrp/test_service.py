@@ -19,7 +19,7 @@ from vrrp.packet import Advert, encode
 from vrrp.parameters import NEVER, Preempt
 from vrrp.refusal import Refusal
 from vrrp.router import Router, Voice
-from vrrp.service import boottime
+from vrrp.service import SETTLING_S, boottime
 from vrrp.tracking import Track
 from vrrp.trailer import Key
 
@@ -415,6 +415,25 @@ async def test_whoever_takes_over_is_no_second_owner(cable: Cable, autojump_cloc
         a.agent.claimed(VIP, "02:00:00:00:00:09")
         assert a.agent.state == "backup"
         assert a.status.alarms == ()
+
+
+async def test_whom_it_takes_over_from_is_no_second_owner_either(cable: Cable, autojump_clock: object) -> None:
+    """What that one announced may be read only when this node is Active itself: no ordinary start is an alarm."""
+    b = station(cable, B, 240)
+    async with living(b) as nursery:
+        await trio.sleep(3)
+        a = station(cable, A, 250)
+        await nursery.start(a.agent.run)
+        await trio.sleep(0.31)
+        assert a.agent.state == "active"
+        a.agent.claimed(VIP, "02:00:00:00:00:12")
+        await trio.sleep(SETTLING_S - 0.02)
+        a.agent.claimed(VIP, "02:00:00:00:00:12")
+        assert a.status.alarms == ()
+        await trio.sleep(0.02)
+        a.agent.claimed(VIP, "02:00:00:00:00:12")
+        (alarm,) = a.status.alarms
+        assert (alarm.field, alarm.count) == ("owner", 1)
 
 
 async def test_a_new_configuration_counts_without_a_change_of_role(cable: Cable, autojump_clock: object) -> None:
