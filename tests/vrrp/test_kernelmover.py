@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -14,29 +14,15 @@ import structlog
 import trio
 import trio.testing
 
-from tests.peers.namespace import Namespace, Network
+from tests.peers.namespace import Namespace
+from tests.vrrp.two_hosts import PATIENCE_SECONDS, A, B, Pair
 from vrrp import kernelmover, link
 from vrrp.address import VirtualAddress
 from vrrp.event import AddressesLost, MoveFailed
 from vrrp.frames import announcements, read_claim
 from vrrp.kernelmover import KernelMover
 
-A, B, VIP, SECOND, VIP6 = "192.0.2.11", "192.0.2.12", "192.0.2.100", "192.0.2.101", "2001:db8::64"
-PATIENCE_SECONDS = 10.0
-
-
-@attrs.frozen
-class Pair:
-    a: Namespace
-    b: Namespace
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    with Network() as network:
-        a, b = network.host("a"), network.host("b")
-        network.wire(a, f"{A}/24", b, f"{B}/24")
-        yield Pair(a, b)
+VIP, SECOND, VIP6 = "192.0.2.100", "192.0.2.101", "2001:db8::64"
 
 
 @attrs.define
