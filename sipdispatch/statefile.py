@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from dispatcher.assemble import state_of
-from dispatcher.destination import Destination
+from dispatcher.destination import Destination, Entry
 from dispatcher.steps import Steps, stepwise
 from health.board import Remembered, Verdict, Word
 from sip.uri import host_port
@@ -118,6 +118,22 @@ def known(
             found[number] = Remembered(word, earlier.remembered.verdict)
         yield
     return found
+
+
+def absent_of(kept: Iterable[Kept], destinations: Iterable[Destination], entries: Iterable[Entry]) -> tuple[Kept, ...]:
+    """The operator's words about addresses that a name of the list does not stand for now, and may again.
+
+    The DNS may still be silent when the proxy starts, and some servers tell a part of their addresses at a time.
+    """
+    absent = {each.name: each for each in kept if each.remembered.word is not None}
+    if not absent:
+        return ()
+    lines = {name[:2] for name in absent}
+    listed = {line for entry in entries if (line := (entry.set_id, entry.uri)) in lines}
+    for destination in destinations:
+        if (destination.entry.set_id, destination.entry.uri) in listed:
+            absent.pop(Kept.of(destination, USUAL).name, None)
+    return tuple(each for name, each in absent.items() if name[:2] in listed)
 
 
 def read(path: Path) -> tuple[Kept, ...]:

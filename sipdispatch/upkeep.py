@@ -43,7 +43,7 @@ from sipdispatch.listread import check_list, fingerprint_of, read_list, tell
 from sipdispatch.operations import ReloadReport
 from sipdispatch.preflight import find_misfits
 from sipdispatch.reload_words import report_of
-from sipdispatch.statefile import USUAL, Kept, known
+from sipdispatch.statefile import USUAL, Kept, absent_of, known
 from sipdispatch.vitals import avoided_of, latencies_of, ramps_of, states_of, target_of
 
 PUBLISH_S = 0.02
@@ -405,7 +405,9 @@ class Upkeep:
             )
 
             def take_over() -> None:
-                self._kept = self._absent(by_number)
+                left = self.vitals.remembered(self._destinations.keys() - by_number.keys())
+                gone = [Kept.of(self._destinations[number], item) for number, item in left.items()]
+                self._kept = absent_of((*self._kept, *gone), by_number.values(), self._entries)
                 self._fingerprint = fingerprint
                 self._pools, self._numbers = pools, numbers
                 self._version, self._base = base.version, base
@@ -428,23 +430,6 @@ class Upkeep:
             for number in numbers:
                 self._audience.removed(number, self._destinations[number])
                 yield
-
-    def _absent(self, by_number: Mapping[int, Destination]) -> tuple[Kept, ...]:
-        """The operator's words about addresses that a name of the list does not stand for now, and may again.
-
-        The DNS may still be silent when the proxy starts, and some servers tell a part of their addresses at a time.
-        """
-        remembered = self.vitals.remembered(self._destinations.keys() - by_number.keys())
-        gone = [Kept.of(self._destinations[number], item) for number, item in remembered.items()]
-        absent = {each.name: each for each in (*self._kept, *gone) if each.remembered.word is not None}
-        if not absent:
-            return ()
-        lines = {name[:2] for name in absent}
-        listed = {line for entry in self._entries if (line := (entry.set_id, entry.uri)) in lines}
-        for destination in by_number.values():
-            if (destination.entry.set_id, destination.entry.uri) in listed:
-                absent.pop(Kept.of(destination, USUAL).name, None)
-        return tuple(each for name, each in absent.items() if name[:2] in listed)
 
     def _targets(
         self, pools: Mapping[int, Pool], numbers: Mapping[int, Sequence[int]]

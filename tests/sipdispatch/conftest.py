@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -10,6 +11,9 @@ import trio
 
 from dispatcher.slots import TABLE_SIZE
 from sipdispatch import notices
+from sipdispatch.control_path import NAME
+from tests.sipdispatch.control_world import Running, running
+from tests.sipdispatch.manual_proxy import ManualProxy
 from tests.sipdispatch.notice_servers import HttpServer, Trust, listening, make_trust
 
 
@@ -51,3 +55,10 @@ def web() -> HttpServer:
 def web_port(web: HttpServer) -> Iterator[int]:
     with listening(web.serve) as port:
         yield port
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Running[ManualProxy]]:
+    """One whose control socket is in the test's folder."""
+    with structlog.testing.capture_logs(), running(tmp_path / NAME, ManualProxy()) as there:
+        yield there

@@ -52,12 +52,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return go
 
 
-@pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Running[ManualProxy]]:
-    with structlog.testing.capture_logs(), running(tmp_path / NAME, ManualProxy()) as there:
-        yield there
-
-
 def as_json(told: str) -> Any:
     document = json.loads(told)
     assert document["version"] == 1

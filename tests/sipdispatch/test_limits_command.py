@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from sipdispatch.cli import main
-from sipdispatch.control_path import NAME
 from sipdispatch.facts_json import limits_json, status_json
 from sipdispatch.limit_words import bans_text, limits_text, rate_words, top_text
 from sipdispatch.status_command import as_text
-from tests.sipdispatch.control_world import Running, running
+from tests.sipdispatch.control_world import Running
 from tests.sipdispatch.fake_operations import EMPTY, LIMITED
 from tests.sipdispatch.manual_proxy import ManualProxy, facts
 
@@ -32,12 +30,6 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return status, told.out, told.err
 
     return go
-
-
-@pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Running[ManualProxy]]:
-    with structlog.testing.capture_logs(), running(tmp_path / NAME, ManualProxy()) as there:
-        yield there
 
 
 def as_json(told: str) -> Any:
