@@ -3,10 +3,13 @@
 //! While a message waits, or Python deals with it, those of its call that come behind it follow it: each is known by its
 //! order hash.  A small table that is read without a lock says of nearly all others that they need not.
 //!
-//! When the queue is full its oldest unusual message is dropped.  A common message that follows one is never dropped for
-//! it: while the queue is more than half full none follows, so that a flood of odd messages costs no others their way.
+//! When the queue is full its oldest unusual message is dropped, those of the core after all others; the newest is, when
+//! its source has more messages there than that of the oldest: so that who floods it, floods his own part.  A common
+//! message that follows one is never dropped for it: while the queue is more than half full none follows, so that a flood
+//! of odd messages costs no others their way.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -14,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
+use crate::limits::source_of;
 use crate::socket::{Bell, NetworkError};
 
 /// Messages that may wait.
@@ -69,11 +73,21 @@ pub struct Lost {
     pub errors: FxHashMap<u32, u64>,
 }
 
+/// Whose turn it is to be dropped: the lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    /// Of the edge.
+    Strange,
+    /// Of the core or of this node: whoever floods the queue does not have their addresses.
+    Spared,
+    /// It waits only because it follows another.
+    Common,
+}
+
 #[derive(Debug)]
 struct Waiting {
     order: u64,
-    /// Whether it waits only because it follows another.
-    is_common: bool,
+    rank: Rank,
     message: Message,
 }
 
@@ -83,6 +97,8 @@ struct Queue {
     bytes: usize,
     /// How many messages of each order wait or are being dealt with; those without a Call-ID have none.
     orders: FxHashMap<u64, u32>,
+    /// How many messages of each source wait; who sends chooses the keys, so their hash is one with chance in it.
+    sources: HashMap<u64, u32>,
     errors: VecDeque<NetworkError>,
     news: Vec<News>,
     /// The orders of what Python has taken and not yet dealt with.
@@ -127,9 +143,17 @@ impl Handover {
         self.open.load(Ordering::Acquire) != 0
     }
 
-    /// Let an unusual message wait; the oldest ones make room for it.
-    pub fn push(&self, order: u64, payload: &[u8], source: SocketAddr, arrival: usize) {
-        self.wait(&mut self.lock(), order, false, payload, source, arrival);
+    /// Let an unusual message wait, with others making room for it; one that is `spared` is dropped after all others.
+    pub fn push(
+        &self,
+        order: u64,
+        payload: &[u8],
+        source: SocketAddr,
+        arrival: usize,
+        spared: bool,
+    ) {
+        let rank = if spared { Rank::Spared } else { Rank::Strange };
+        self.wait(&mut self.lock(), order, rank, payload, source, arrival);
     }
 
     /// Whether a common message of this order has to wait behind another.
@@ -138,21 +162,36 @@ impl Handover {
             return false;
         }
         let queue = self.lock();
-        let crowded =
-            2 * queue.messages.len() > self.most_messages || 2 * queue.bytes > self.most_bytes;
-        !crowded && queue.orders.contains_key(&order)
+        !self.is_full_by_half(&queue) && queue.orders.contains_key(&order)
+    }
+
+    /// Whether so much waits that nothing is to follow any more.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.is_full_by_half(&self.lock())
+    }
+
+    fn is_full_by_half(&self, queue: &Queue) -> bool {
+        2 * queue.messages.len() > self.most_messages || 2 * queue.bytes > self.most_bytes
     }
 
     /// Let a common message wait that follows another.
     pub fn push_behind(&self, order: u64, payload: &[u8], source: SocketAddr, arrival: usize) {
-        self.wait(&mut self.lock(), order, true, payload, source, arrival);
+        self.wait(
+            &mut self.lock(),
+            order,
+            Rank::Common,
+            payload,
+            source,
+            arrival,
+        );
     }
 
     fn wait(
         &self,
         queue: &mut Queue,
         order: u64,
-        is_common: bool,
+        rank: Rank,
         payload: &[u8],
         source: SocketAddr,
         arrival: usize,
@@ -160,29 +199,30 @@ impl Handover {
         queue.bytes += payload.len();
         queue.messages.push_back(Waiting {
             order,
-            is_common,
+            rank,
             message: Message {
                 payload: payload.into(),
                 source,
                 arrival,
             },
         });
+        *queue.sources.entry(source_of(source.ip())).or_default() += 1;
         self.open.fetch_add(1, Ordering::AcqRel);
         if order != 0 {
             *queue.orders.entry(order).or_default() += 1;
             self.hint(order).fetch_add(1, Ordering::AcqRel);
         }
         while queue.messages.len() > self.most_messages || queue.bytes > self.most_bytes {
-            self.drop_oldest(queue);
+            self.drop_one(queue);
         }
         self.ring(queue);
     }
 
-    fn drop_oldest(&self, queue: &mut Queue) {
-        let oldest = queue.messages.iter().position(|each| !each.is_common);
-        let Some(dropped) = queue.messages.remove(oldest.unwrap_or(0)) else {
+    fn drop_one(&self, queue: &mut Queue) {
+        let Some(dropped) = queue.messages.remove(queue.least()) else {
             return;
         };
+        queue.gone(dropped.message.source);
         let length = dropped.message.payload.len();
         queue.bytes -= length;
         queue.lost.messages += 1;
@@ -227,6 +267,7 @@ impl Handover {
                 break;
             };
             queue.bytes -= message.payload.len();
+            queue.gone(message.source);
             queue.taken.push(order);
             messages.push(message);
         }
@@ -295,131 +336,37 @@ impl Handover {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queue(messages: usize, bytes: usize) -> Handover {
-        Handover::new(Bell::new().expect("a bell"), messages, bytes)
-    }
-
-    fn source() -> SocketAddr {
-        "192.0.2.7:5060".parse().expect("an address")
-    }
-
-    fn texts(taken: &Taken) -> Vec<&[u8]> {
-        taken
-            .messages
-            .iter()
-            .map(|message| &*message.payload)
-            .collect()
-    }
-
-    fn follows(queue: &Handover, order: u64) -> bool {
-        let follows = queue.follows(order);
-        if follows {
-            queue.push_behind(order, b"common", source(), 0);
+impl Queue {
+    /// The place of the message that is dropped first.
+    fn least(&self) -> usize {
+        let first = |rank| self.messages.iter().position(|each| each.rank == rank);
+        let oldest = first(Rank::Strange)
+            .or_else(|| first(Rank::Spared))
+            .unwrap_or(0);
+        match (self.messages.get(oldest), self.messages.back()) {
+            (Some(old), Some(new)) if new.rank == Rank::Strange && self.of(new) > self.of(old) => {
+                self.messages.len() - 1
+            }
+            _ => oldest,
         }
-        follows
     }
 
-    #[test]
-    fn messages_of_a_call_follow_until_the_last_one_is_dealt_with() {
-        let queue = queue(10, 1000);
-        assert!(!queue.is_open() && !follows(&queue, 7));
-        queue.push(7, b"one", source(), 1);
-        assert!(queue.is_open() && follows(&queue, 7));
-        assert!(!follows(&queue, 8) && !follows(&queue, 7 + ORDERS as u64));
-        let taken = queue.take(1);
-        assert_eq!(
-            (texts(&taken), taken.messages[0].arrival),
-            (vec![&b"one"[..]], 1)
-        );
-        queue.done();
-        assert_eq!(texts(&queue.take(5)), [b"common"]);
-        assert!(follows(&queue, 7), "it is being dealt with");
-        assert_eq!(texts(&queue.take(5)), [b"common"]);
-        queue.done();
-        assert!(!follows(&queue, 7) && !queue.is_open());
+    /// How many messages its source has here.
+    fn of(&self, waiting: &Waiting) -> u32 {
+        let source = source_of(waiting.message.source.ip());
+        self.sources.get(&source).copied().unwrap_or(0)
     }
 
-    #[test]
-    fn nothing_follows_what_has_no_call() {
-        let queue = queue(10, 1000);
-        queue.push(0, b"odd", source(), 0);
-        assert!(queue.is_open() && !follows(&queue, 0));
-        queue.take(1);
-        queue.done();
-        assert!(!queue.is_open());
-    }
-
-    #[test]
-    fn the_oldest_makes_room_and_is_counted() {
-        let queue = queue(2, 10);
-        for text in [b"a", b"b", b"c"] {
-            queue.push(u64::from(text[0]), text, source(), 0);
+    /// A message of this source does not wait any more.
+    fn gone(&mut self, source: SocketAddr) {
+        if let Entry::Occupied(mut count) = self.sources.entry(source_of(source.ip())) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
-        queue.push(1, b"123456789", source(), 0);
-        let lost = Lost {
-            messages: 2,
-            bytes: 2,
-            ..Lost::default()
-        };
-        assert_eq!(queue.lost(), lost);
-        assert_eq!(texts(&queue.take(9)), [&b"c"[..], b"123456789"]);
-    }
-
-    #[test]
-    fn a_flood_of_odd_messages_costs_no_common_one_its_way() {
-        let queue = queue(8, 1000);
-        queue.push(7, b"first", source(), 0);
-        assert!(follows(&queue, 7));
-        for order in 100..200 {
-            queue.push(order, b"odd", source(), 0);
-        }
-        assert!(!follows(&queue, 199), "the queue is more than half full");
-        let taken = queue.take(64);
-        assert_eq!(texts(&taken)[0], b"common");
-        assert_eq!((taken.messages.len(), queue.lost().messages), (8, 94));
-        queue.done();
-        assert!(!queue.is_open() && !follows(&queue, 7));
-    }
-
-    #[test]
-    fn errors_are_taken_a_few_at_a_time_and_only_so_many_wait() {
-        let queue = queue(10, 1000);
-        let error = NetworkError {
-            address: None,
-            errno: 111,
-            origin: 2,
-            kind: 3,
-            code: 3,
-            info: 0,
-            offender: None,
-            quoted: Vec::new(),
-        };
-        queue.push_errors(&mut vec![error; MOST_ERRORS + 3]);
-        assert_eq!(queue.lost().errors[&111], 3);
-        assert_eq!(queue.take(64).errors.len(), 64);
-        assert!(queue.bell().is_rung());
-        assert_eq!(queue.take(MOST_ERRORS).errors.len(), MOST_ERRORS - 64);
-        assert!(!queue.bell().is_rung());
-    }
-
-    #[test]
-    fn the_bell_rings_while_something_waits() {
-        let queue = queue(10, 1000);
-        assert!(!queue.bell().is_rung());
-        queue.push(1, b"one", source(), 0);
-        queue.push(1, b"two", source(), 0);
-        assert!(queue.bell().is_rung());
-        queue.take(1);
-        assert!(queue.bell().is_rung());
-        queue.take(1);
-        assert!(!queue.bell().is_rung());
-        queue.push_news(News::Busy(1, 5));
-        assert!(queue.bell().is_rung());
-        assert!(matches!(queue.take(1).news[..], [News::Busy(1, 5)]));
-        assert!(!queue.bell().is_rung());
     }
 }
+
+#[cfg(test)]
+mod tests;

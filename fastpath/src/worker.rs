@@ -22,7 +22,7 @@ use crate::decide::order;
 use crate::handover::{Handover, News};
 use crate::image::Image;
 use crate::ledger::{Known, Note, Tables, lock, note_all};
-use crate::limits::refusal;
+use crate::limits::{is_exempt, refusal};
 use crate::mistake;
 use crate::outcome::Decision;
 use crate::recent::RecentChoices;
@@ -239,7 +239,8 @@ impl<D: Decide> Worker<D> {
         }
         drop(counters); // Python waits for nobody who sends
         let forwarded = self.batch.send(&self.sockets);
-        self.batch.hand_over(&shared.handover, arrival);
+        self.batch
+            .hand_over(&shared.handover, &known.image, arrival);
         if !self.batch.posts.is_empty() {
             let mut counters = lock(&shared.counters[self.place]);
             counters.forwarded += forwarded;
@@ -316,7 +317,7 @@ impl Batch {
             if !self.handed.is_empty() || shared.handover.is_open() {
                 let order = order(image, datagram);
                 let handed = order != 0 && self.handed.iter().any(|each| each.order == order);
-                if handed || shared.handover.follows(order) {
+                if (handed && !shared.handover.is_crowded()) || shared.handover.follows(order) {
                     self.handed.push(Handed {
                         order,
                         place,
@@ -369,7 +370,7 @@ impl Batch {
     }
 
     /// Let wait for Python what is its own: now, for what came before it of the same call has left.
-    fn hand_over(&mut self, handover: &Handover, arrival: usize) {
+    fn hand_over(&mut self, handover: &Handover, image: &Image, arrival: usize) {
         for each in self.handed.drain(..) {
             let Some((datagram, source)) = self.inbox.datagram(each.place) else {
                 continue;
@@ -377,7 +378,8 @@ impl Batch {
             if each.follows {
                 handover.push_behind(each.order, datagram, source, arrival);
             } else {
-                handover.push(each.order, datagram, source, arrival);
+                let spared = is_exempt(image, source.ip());
+                handover.push(each.order, datagram, source, arrival, spared);
             }
         }
     }

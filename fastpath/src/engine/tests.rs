@@ -345,3 +345,18 @@ fn several_threads_keep_the_order_while_little_comes() {
         }
     }
 }
+
+#[test]
+fn in_a_crowd_a_common_message_does_not_even_follow_the_odd_one_of_its_own_batch() {
+    let scene = scene(1);
+    let handover = scene.engine.handover();
+    for _ in 0..=MOST_MESSAGES / 2 {
+        handover.push(0, b"odd", scene.proxy, 0, false);
+    }
+    scene.say(b"odd\r\nCall-ID: one\r\n\r\n");
+    scene.say(b"R\r\nCall-ID: one\r\n\r\n");
+    scene.start(0.0);
+    let mut room = [0; 99];
+    let length = scene.server.recv(&mut room).expect("passed on");
+    assert_eq!(&room[..length], b"R\r\nCall-ID: one\r\n\r\n");
+}
