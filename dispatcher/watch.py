@@ -47,21 +47,29 @@ def signature_of(found: os.stat_result) -> Signature:
 class Reading:
     """What of a file was read when: two that are equal are one state of it.
 
-    The signature alone would not do: one who writes twice within a tick of the kernel's clock leaves the time of change
-    as it was.  Nor would the contents: who touches a file wants it read.
+    When it was written would not do alone: who writes twice within a tick of the kernel's clock leaves the time as it
+    was.  Nor would the contents: who touches a file wants it read.  Mode and owner change neither.
     """
 
-    signature: Signature | None
+    written: tuple[int, int, int] | None
+    """The beginning of a signature."""
     digest: bytes
+    """Empty of what could not be read."""
 
     @classmethod
     def of(cls, path: Path) -> Reading:
         """The file as it is; take it *before* it is read in earnest."""
         before = signature(path)
         try:
-            return cls(before, hashlib.sha256(path.read_bytes()).digest())
+            text = path.read_bytes()
         except OSError:
-            return cls(before, b"")
+            return cls(before and before[:3], b"")
+        return cls.made(before, text)
+
+    @classmethod
+    def made(cls, before: Signature | None, text: bytes) -> Reading:
+        """Of this text, in a file of this signature."""
+        return cls(before and before[:3], hashlib.sha256(text).digest())
 
 
 @attrs.define

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -33,4 +32,4 @@ def save(path: Path, text: bytes) -> Reading:
     """
     path = path.resolve()
     status = replace(path, text, like=path.stat())
-    return Reading(signature_of(status), hashlib.sha256(text).digest())
+    return Reading.made(signature_of(status), text)

@@ -77,6 +77,7 @@ async def serve(
     """The whole proxy as one task; it has started when it forwards."""
     settings = config.proxy
     known = {path: signature(path) for path in (settings.list_path, *([config.path] if config.path else []))}
+    readings = {path: Reading.of(path) for path in known}
     with ExitStack() as stack:
         secrets, listeners, entries, problems = await _take_up(settings, stack)
         tell(problems)
@@ -88,11 +89,11 @@ async def serve(
         audience = _Audience(running)
         kept = await trio.to_thread.run_sync(statefile.read, state_path)
         upkeep = _upkeep_of(config, secrets, listeners, ListNames(resolver), kept=kept, audience=audience)
-        upkeep.at_rest = at_rest
+        upkeep.at_rest, upkeep.known = at_rest, readings[settings.list_path]
         states = audience.states = StateFile(state_path, upkeep.kept)
         next_hops = NextHops(resolver)
         async with trio.open_nursery() as nursery:
-            changes = _Changes(config, upkeep, nursery)
+            changes = _Changes(config, upkeep, nursery, readings.get(config.path) if config.path else None)
             await nursery.start(_obey_signals, changes)
             await upkeep.follow_list(entries, nursery)
             assert upkeep.snapshot is not None  # noqa: S101 - follow_list has made it
@@ -303,9 +304,9 @@ class _Changes:
     config: Config
     upkeep: Upkeep
     nursery: trio.Nursery
-    _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
     _checked: Reading | None = None
     """The configuration as it was looked at last."""
+    _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     async def files(self, changed: tuple[Path, ...]) -> None:
         """What the watcher has seen; what a signal or an operator has had read meanwhile is left alone."""

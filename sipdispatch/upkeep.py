@@ -106,7 +106,7 @@ class Upkeep:
         self._entries: tuple[Entry, ...] = ()
         self._listed: tuple[Entry, ...] = ()
         self.known: Reading | None = None
-        """The file as it was read or written last since the start: who watches it need not have it read again."""
+        """The file as it was read or written last: who watches it need not have it read again."""
         self._fingerprint = ""
         self._pools: dict[int, Pool] = {}
         self._numbers: dict[int, tuple[int, ...]] = {}

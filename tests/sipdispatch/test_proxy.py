@@ -218,6 +218,14 @@ async def test_what_a_signal_has_had_read_the_watcher_leaves_alone(tmp_path: Pat
         await changes.files(both)
         await changes.files(both)
         assert (reads.count, len(logged)) == (4, 3), "who touches a file wants it read, once"
+        for path in both:
+            path.chmod(0o640)
+        await changes.files(both)
+        assert (reads.count, len(logged)) == (4, 3), "what it says is known"
+        assert reads.known is not None
+        reads.known = attrs.evolve(reads.known, digest=b"")
+        await changes.files(both)
+        assert reads.count == 5, "it could not be read before"
 
 
 async def test_two_changes_within_a_tick_are_both_read(tmp_path: Path) -> None:
