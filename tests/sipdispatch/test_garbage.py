@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from sipdispatch.garbage import THRESHOLD, Garbage
+from sipdispatch.garbage import FEW, THRESHOLD, Garbage
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +44,36 @@ def test_a_failure_ends_the_rest_too() -> None:
     with pytest.raises(ZeroDivisionError), Garbage().at_rest():
         raise ZeroDivisionError
     assert gc.isenabled()
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def gone(cycle: weakref.ref[Cycle]) -> bool:
+    gc.collect()
+    return cycle() is None
+
+
+def test_what_ends_after_a_short_list_was_taken_over_is_found() -> None:
+    garbage = Garbage()
+    with garbage.at_rest():
+        pass  # the start, at whose end all that lives is frozen
+    with garbage.at_rest():
+        connection = Cycle()
+    ended = weakref.ref(connection)
+    del connection
+    assert gone(ended)
+
+
+def test_a_long_list_is_frozen_and_what_was_garbage_before_it_is_not() -> None:
+    garbage = Garbage()
+    with garbage.at_rest():
+        pass
+    ended = weakref.ref(Cycle())
+    frozen = gc.get_freeze_count()
+    with garbage.at_rest():
+        assert ended() is None
+        made = [[number] for number in range(FEW + 1)]
+    assert gc.get_freeze_count() >= frozen + len(made)
