@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test test-rust coverage coverage-rust fastpath path peers lint format bench bench-calls bench-latency bench-flood bench-pause bench-outage bench-failover bench-pair fuzz docs deb clean distclean always
+.PHONY: help demo test test-rust coverage coverage-rust fastpath path peers lint format bench bench-calls bench-latency bench-flood bench-pause bench-soak bench-overload bench-outage bench-failover bench-pair fuzz docs deb clean distclean always
 
 help: ## print this list
 	@.ci/fastpath say
@@ -69,6 +69,12 @@ bench-flood: path ## what becomes of real calls while one source floods the prox
 
 bench-pause: path ## the longest time that reading the list again stops the forwarding (ARGS to bench.pause)
 	@$(BIN)/python -m bench.pause $(ARGS)
+
+bench-soak: path ## half an hour at half load, list and states changing: do client, proxy and servers agree? (ARGS to bench.soak)
+	@$(BIN)/python -m bench.soak $(ARGS)
+
+bench-overload: path ## what comes through a proxy that is offered more than it can forward (ARGS to bench.overload)
+	@$(BIN)/python -m bench.overload $(ARGS)
 
 bench-outage: $(VENV)/.dev path peers ## what becomes of calls when one of two Asterisks freezes or dies (root, 25 minutes)
 	@$(BIN)/python -m bench.outage $(ARGS)

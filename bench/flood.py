@@ -20,7 +20,7 @@ from bench import layout
 from bench.__main__ import two_cpus
 from bench.load import GRACE_SECONDS, HERE, build, command, destinations, pin, run
 from bench.processes import cpu_seconds
-from bench.proxies import OURS, PURE, Proxy, proxies, running
+from bench.proxies import OURS, PURE, Proxy, configured, proxies, running
 from bench.rounds import asked, in_turn, status
 from bench.table import machine, markdown
 
@@ -59,11 +59,7 @@ def contenders(work: Path, only: Sequence[str]) -> list[Proxy]:
     for proxy in proxies(work, [], [])[1:]:
         found.append(proxy)
         if proxy.name in (OURS, PURE):
-            path = "on" if proxy.name == OURS else "off"
-            configuration = work / f"{path}-limits.toml"
-            configuration.write_text((work / f"{path}.toml").read_text() + LIMITS)
-            limited = proxy.command.replace(str(work / f"{path}.toml"), str(configuration))
-            found.append(Proxy(f"{proxy.name}, limits", limited))
+            found.append(configured(proxy, work, "limits", LIMITS))
     return [proxy for proxy in found if not only or proxy.name in only]
 
 

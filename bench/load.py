@@ -88,11 +88,18 @@ class Load:
 
 @attrs.frozen(kw_only=True)
 class Shares:
-    """Requests of the first and of the busiest destination, and the number of destinations that got any."""
+    """Requests of the first and of the busiest destination, and the number of destinations that got any.
+
+    And of all together, in datagrams: requests, probes (some of them `again`), and what was answered of both.
+    """
 
     first: int
     busiest: int
     reached: int
+    requests: int
+    probes: int
+    again: int
+    answered: int
 
     @classmethod
     def parse(cls, line: str) -> Self:
@@ -121,12 +128,14 @@ class Destinations:
 
 
 @contextlib.contextmanager
-def destinations(work: Path, *, count: int, cpu: int | None) -> Iterator[Destinations]:
+def destinations(work: Path, *, count: int, cpu: int | None, swallow: int = 0) -> Iterator[Destinations]:
     """All destinations answer while the block is open, which is longer than the proxy runs.
 
     A proxy that finds one closed avoids it for a while, and rightly.
+    With `swallow` the request of that number after each question is not answered: a loss that a bench must tell of.
     """
     argv = [*pin(cpu), build(HERE / "sipanswer.c", work), layout.DESTINATIONS, layout.DESTINATION_PORT, count]
+    argv += [swallow] if swallow else []
     process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         answering = Destinations(process)
@@ -172,6 +181,16 @@ def run(argv: list[str], seconds: float) -> Load:
         message = f"the load generator failed: {done.stderr.strip()}"
         raise BenchError(message)
     return Load.parse(done.stdout)
+
+
+@contextlib.contextmanager
+def beside(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command of `command` that runs while the block is open; killed where it is left before the end of that."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def is_ready(work: Path) -> bool:

@@ -7,16 +7,45 @@ import os
 import re
 from pathlib import Path
 
+import attrs
+
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # proc(5): the fields of /proc/PID/stat after the command's closing parenthesis
-PARENT, USER, SYSTEM = 1, 11, 12
+PARENT, USER, SYSTEM, ENDED_USER, ENDED_SYSTEM = 1, 11, 12, 13, 14
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process and its living descendants, to a hundredth of a second."""
+    """User and system time of the process and its descendants, to a hundredth of a second."""
     stats = map(_stat, _tree(pid))
-    return sum(int(stat[USER]) + int(stat[SYSTEM]) for stat in stats if stat) / TICKS_PER_SECOND
+    fields = (USER, SYSTEM, ENDED_USER, ENDED_SYSTEM)
+    return sum(int(stat[field]) for stat in stats if stat for field in fields) / TICKS_PER_SECOND
+
+
+@attrs.frozen(kw_only=True)
+class Footprint:
+    """What the process alone holds: memory that is resident, open file descriptors, threads."""
+
+    resident_mib: float
+    descriptors: int
+    threads: int
+
+
+def footprint(pid: int) -> Footprint:
+    """Of a process that runs; OSError when it has ended."""
+    said = (PROC / str(pid) / "status").read_text()
+    fields = dict(line.split(":", 1) for line in said.splitlines())
+    return Footprint(
+        resident_mib=int(fields["VmRSS"].split()[0]) / 1024,
+        descriptors=len(list((PROC / str(pid) / "fd").iterdir())),
+        threads=int(fields["Threads"]),
+    )
+
+
+def overrun(port: int) -> int:
+    """How many datagrams the kernel has thrown away because their socket at this UDP port was full (IPv4)."""
+    rows = [row.split() for row in (PROC / "net/udp").read_text().splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
 
 
 def memory_mib(pid: int) -> float:

@@ -96,6 +96,15 @@ def proxies(
     return kept
 
 
+def configured(proxy: Proxy, work: Path, name: str, more: str) -> Proxy:
+    """One of our own with `more` in its configuration."""
+    path = "on" if proxy.name == OURS else "off"
+    configuration = work / f"{path}-{name}.toml"
+    configuration.write_text((work / f"{path}.toml").read_text() + more)
+    command = proxy.command.replace(str(work / f"{path}.toml"), str(configuration))
+    return Proxy(f"{proxy.name}, {name}", command)
+
+
 @contextlib.contextmanager
 def running(
     proxy: Proxy, *, work: Path, count: int, cpu: int | None, settles: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,9 @@ from typing import TypeVar
 from bench.load import BenchError
 
 Contender = TypeVar("Contender")
+
+INTERRUPTED = 130
+"""As a shell says it of SIGINT."""
 
 
 def asked(parser: argparse.ArgumentParser, *, rounds: int) -> None:
@@ -29,11 +33,20 @@ def in_turn(rounds: int, contenders: Mapping[str, Contender]) -> Iterator[Conten
 
 
 def status(measured: Callable[[Path], str]) -> int:
-    """Print what is measured in a folder of its own, or say why nothing can be: what the program exits with."""
+    """Print what is measured in a folder of its own, or say why nothing can be: what the program exits with.
+
+    SIGTERM ends it as Ctrl-C does: by leaving every block, so that what was started is stopped.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             print(measured(Path(folder)))
     except BenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0

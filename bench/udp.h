@@ -1,4 +1,4 @@
-/* What the bench's three programs share: addresses, sockets with room for a burst, sending a whole batch. */
+/* What the bench's programs share: addresses, sockets with room for a burst, sending a whole batch. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,12 +33,15 @@ static inline int bound_socket(const char *host, int port) {
     return s;
 }
 
-static inline void send_all(int s, struct mmsghdr *messages, int count) {
-    for (int done = 0; done < count;) {
+/* How many the kernel has taken. */
+static inline int send_all(int s, struct mmsghdr *messages, int count) {
+    int done = 0;
+    while (done < count) {
         int sent = sendmmsg(s, messages + done, count - done, 0);
         if (sent > 0)
             done += sent;
         else if (errno != ECONNREFUSED) /* a port was closed a moment ago: the error of an earlier send, not of this */
-            return;
+            break;
     }
+    return done;
 }

@@ -33,7 +33,8 @@ def test_a_transaction_is_two_messages_and_late_answers_cost_but_do_not_count() 
 
 
 def test_the_destinations_tell_who_got_how_many() -> None:
-    assert Shares.parse("first=50 busiest=52 reached=2\n") == Shares(first=50, busiest=52, reached=2)
+    said = "first=50 busiest=52 reached=2 requests=102 probes=4 again=1 answered=106\n"
+    assert Shares.parse(said) == Shares(first=50, busiest=52, reached=2, requests=102, probes=4, again=1, answered=106)
 
 
 def test_medians_hide_no_loss() -> None:
