@@ -73,7 +73,12 @@ fn send_again(
             return Some(errno);
         }
         attempts += 1;
-        match outbox.send(socket, iter::once(message)) {
+        // What the first says may be of an error that draining has left there, or that has come since.
+        let one = || iter::once(message);
+        match outbox
+            .send(socket, one())
+            .or_else(|_| outbox.send(socket, one()))
+        {
             Ok(_) => return None,
             Err(again) => errno = errno_of(&again),
         }
@@ -90,7 +95,7 @@ mod tests {
     use std::os::fd::{AsFd, AsRawFd};
 
     use super::*;
-    use crate::socket::{Inbox, recording_errors};
+    use crate::socket::{Inbox, MAX_AT_ONCE, recording_errors};
 
     fn bound() -> (UdpSocket, SocketAddr) {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
@@ -130,6 +135,27 @@ mod tests {
         assert!(errors.iter().all(|each| each.address == Some(dead_at)
             && each.quoted == b"dead"
             && !each.is_local()));
+    }
+
+    #[test]
+    fn what_is_sent_waits_for_few_of_many_errors_and_is_not_taken_for_one() {
+        let ((proxy, _), (live, live_at), (dead, dead_at)) = (bound(), bound(), bound());
+        drop(dead);
+        let many = 8 * MAX_AT_ONCE;
+        let told = (0..many).filter(|_| proxy.send_to(b"dead", dead_at).is_err());
+        assert!(told.count() > 0);
+        let (mut outbox, mut errors) = (Outbox::new(), Vec::new());
+        let one = iter::once((&b"live"[..], live_at));
+        let mut unsent = Vec::new();
+        let taken = send_all(&mut outbox, proxy.as_fd(), one, &mut errors, |errno| {
+            unsent.push(errno);
+        });
+        assert_eq!((taken, unsent), (1, vec![]));
+        assert_eq!(Inbox::new().receive(live.as_fd()).expect("read"), 1);
+        assert!(errors.len() <= MAX_AT_ONCE);
+        let mut rest = Vec::new();
+        drain_errors(proxy.as_fd(), &mut rest);
+        assert!((1..=MAX_AT_ONCE).contains(&rest.len()), "{}", rest.len());
     }
 
     #[test]

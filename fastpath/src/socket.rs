@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+#[cfg(test)]
+pub(crate) use self::errors::MAX_AT_ONCE;
 pub use self::errors::{NetworkError, drain_errors};
 
 mod errors;

@@ -279,7 +279,7 @@ impl Batch {
             match self.inbox.receive(socket.as_fd()) {
                 Ok(count) => return count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
-                Err(_) => drain_errors(socket.as_fd(), &mut self.errors),
+                Err(_) => {} // of an earlier datagram; it keeps the socket ready, and told once it is not told again
             }
         }
         0

@@ -8,8 +8,8 @@ use std::slice;
 
 use super::{address_of, length_of};
 
-/// So that draining ends even while errors pour in.
-const MAX_AT_ONCE: usize = 4096;
+/// Anybody can send ICMP errors, a hundred thousand a second: half a millisecond of them, then datagrams have their turn.
+pub(crate) const MAX_AT_ONCE: usize = 256;
 const MAX_QUOTED: usize = 2048;
 const CONTROL_WORDS: usize = 64;
 
@@ -47,7 +47,7 @@ impl NetworkError {
     }
 }
 
-/// Take every entry off the socket's error queue.
+/// Take the entries off the socket's error queue, `MAX_AT_ONCE` of them: while there are more the socket stays ready.
 pub fn drain_errors(socket: BorrowedFd<'_>, found: &mut Vec<NetworkError>) {
     for _ in 0..MAX_AT_ONCE {
         match one(socket) {
