@@ -12,7 +12,7 @@ from tests.e2e.farm import BEHIND_NAT, CARRIER, ONE_LISTENER, PHONES, SERVERS, T
 from tests.e2e.ladder import Crossing
 from tests.e2e.proxy import RELOADED
 
-pytestmark = [pytest.mark.peers, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("on_either_path"), pytest.mark.peers, pytest.mark.slow]
 
 NOBODY = "10.10.0.99"
 """A server that is in the list when the two others are not."""
@@ -20,7 +20,9 @@ OUTSIDE_NUMBER = "0301234"
 
 
 @pytest.fixture(scope="module", params=[ONE_LISTENER, TWO_LISTENERS], ids=["one-listener", "two-listeners"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+def running(
+    request: pytest.FixtureRequest, on_either_path: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Farm]:
     layout: Layout = request.param
     with Farm(layout, tmp_path_factory.mktemp("farm")) as farm:
         yield farm

@@ -15,7 +15,7 @@ from tests.e2e.proxy import RELOADED, Proxy
 from tests.e2e.scenarios import KINDS
 from tests.peers.ports import free_port
 
-pytestmark = [pytest.mark.peers, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("on_either_path"), pytest.mark.peers, pytest.mark.slow]
 
 PROXY = "127.0.0.10"
 EDGE = "127.0.0.31"
@@ -51,7 +51,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(on_either_path: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp("changes")
     targets = {algorithm: (PROXY, free_port(PROXY)) for algorithm in ALGORITHMS}
     listen = {algorithm: f"udp:{host}:{port}" for algorithm, (host, port) in targets.items()}

@@ -38,7 +38,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(on_either_path: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     address = PROXY, free_port(PROXY)
     with udp("127.0.0.31") as client, udp("127.0.0.21") as one, udp("127.0.0.22") as other:
         directory = tmp_path_factory.mktemp("service")
@@ -108,8 +108,8 @@ def test_a_changed_configuration_is_checked_and_needs_a_restart(stage: Stage) ->
     errors = [event["event"] for event in proxy.log()[told:] if event["level"] == "error"]
     proxy.write_config("retry_after = 7")
 
-    assert errors[0].startswith(f"{proxy.config_file}:4:15: error: proxy.retry_after: must be a whole number")
-    assert errors[1].startswith(f"{proxy.config_file}:5:1: error: proxy.algorythm: there is no such key")
+    assert errors[0].startswith(f"{proxy.config_file}:5:15: error: proxy.retry_after: must be a whole number")
+    assert errors[1].startswith(f"{proxy.config_file}:6:1: error: proxy.algorythm: there is no such key")
 
 
 def test_calls_outlive_a_killed_proxy_that_is_started_again_at_once(stage: Stage) -> None:
@@ -126,7 +126,6 @@ def test_calls_outlive_a_killed_proxy_that_is_started_again_at_once(stage: Stage
     assert {place for place, _ in first} == {0, 1}
 
 
-@pytest.mark.usefixtures("on_either_path")
 def test_a_burst_before_sigterm_is_finished(tmp_path: Path) -> None:
     """Also when the network refuses most of what is sent, so that reads fail in between."""
     address = PROXY, free_port(PROXY)

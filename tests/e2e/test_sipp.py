@@ -35,7 +35,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(on_either_path: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp("stage")
     targets = {algorithm: (PROXY, free_port(PROXY)) for algorithm in ALGORITHMS}
     rules = "".join(
