@@ -126,6 +126,7 @@ def test_calls_outlive_a_killed_proxy_that_is_started_again_at_once(stage: Stage
     assert {place for place, _ in first} == {0, 1}
 
 
+@pytest.mark.usefixtures("on_either_path")
 def test_a_burst_before_sigterm_is_finished(tmp_path: Path) -> None:
     """Also when the network refuses most of what is sent, so that reads fail in between."""
     address = PROXY, free_port(PROXY)
