@@ -6,6 +6,8 @@
 //! They are found by chains through the same slab: their heads are all that is read of a call that is not known, and fit
 //! into a core's own cache.
 
+use std::hint::black_box;
+
 use rustc_hash::FxHashMap;
 
 use crate::outcome::{CallFact, CallStep};
@@ -234,6 +236,17 @@ impl CallTable {
         }
     }
 
+    /// Read what `note` will read first of each of these keys, which changes nothing.
+    ///
+    /// A table for many calls is larger than the caches.  `note` would wait for memory twice for each key, one key after the
+    /// other; no read here hangs on what another key has shown, so the processor waits for all of them at once.
+    pub fn look_ahead(&self, keys: impl Iterator<Item = u64> + Clone) {
+        let firsts = keys.map(|key| self.heads[self.head(key)]);
+        black_box(firsts.clone().fold(0, |seen, first| seen ^ first));
+        let calls = firsts.filter_map(|first| self.calls.get(first as usize));
+        black_box(calls.fold(0, |seen, call| seen ^ call.key));
+    }
+
     fn stage(&self, at: u32) -> Stage {
         self.calls[at as usize].stage
     }
@@ -392,6 +405,20 @@ mod tests {
         tell(&mut table, CallStep::Begin, 2, Some(2), 1.0);
         assert_eq!(tell(&mut table, CallStep::Begin, 3, Some(2), 2.0), (1, 1));
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn a_look_ahead_changes_nothing_and_takes_any_key() {
+        for entries in [0, 1, 8] {
+            let mut table = CallTable::new(entries);
+            for key in 0..3 {
+                table.look_ahead([key, 0, u64::MAX].into_iter());
+                tell(&mut table, CallStep::Begin, key, Some(1), 0.0);
+            }
+            let before = format!("{table:?}");
+            table.look_ahead((0..64).map(|key| key << 32 | key));
+            assert_eq!(format!("{table:?}"), before);
+        }
     }
 
     #[test]

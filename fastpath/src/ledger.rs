@@ -123,6 +123,7 @@ pub fn note_all(
     let mut calls = lock(&tables.calls);
     let mut sent = lock(&tables.sent);
     let mut unanswered = lock(&tables.unanswered);
+    calls.look_ahead(notes.iter().filter_map(|note| Some(note.call?.key)));
     for note in notes {
         let found = note
             .place
