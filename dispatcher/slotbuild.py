@@ -80,7 +80,9 @@ async def _in_a_process(groups: Groups) -> bytes:
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            start_new_session=True,  # Ctrl-C in the terminal is for the proxy, which ends this one
+            # Ctrl-C in the terminal is for the proxy, which ends this one.  A session of its own would be a scheduling
+            # group of its own too (sched(7), autogroup), in which it gives way to nobody.
+            process_group=0,
         )
     if done is None:
         raise BuildError(f"no table within {LONGEST_S:g} seconds")

@@ -78,6 +78,16 @@ async def test_what_the_process_said_last_is_the_reason(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("stub")
+async def test_the_process_can_give_way_to_this_one_and_hears_no_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a session of its own it would be in a scheduling group of its own, and give way to nobody outside."""
+    told = "import os, sys; sys.exit(f'{os.getsid(0)} {os.getpgid(0) == os.getpid()}')"
+    monkeypatch.setattr(slotbuild, "_START", told)
+    with capture_logs() as logs:
+        await build_apart(GROUPS)
+    assert logs[0]["reason"] == f"exit code 1: {os.getsid(0)} True"
+
+
+@pytest.mark.usefixtures("stub")
 async def test_a_process_that_is_stuck_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slotbuild, "LONGEST_S", 0.3)
     monkeypatch.setattr(slotbuild, "_START", "import time; time.sleep(600)")
