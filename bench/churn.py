@@ -27,7 +27,7 @@ ENDED_SECONDS = 2 * IN_FORCE_SECONDS
 
 
 class Churn:
-    """The changes, from `ongoing` on in a thread of their own; what was done and what was refused, and why."""
+    """The changes, from `ongoing` on in two threads: what was done and what was refused, and why."""
 
     def __init__(self, process: subprocess.Popen[bytes], *, work: Path, control: Path, count: int) -> None:
         self.reloads = self.reloads_refused = self.changes = self.changes_refused = 0
@@ -41,13 +41,15 @@ class Churn:
     @contextlib.contextmanager
     def ongoing(self) -> Iterator[None]:
         """Changes go on while the block is open; at its end every destination is enabled."""
-        thread = threading.Thread(target=self._run, name="churn")
-        thread.start()
+        threads = [threading.Thread(target=self._each_second, args=[what]) for what in (self._read_anew, self._change)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self._over.set()
-            thread.join(ENDED_SECONDS)
+            for thread in threads:
+                thread.join(ENDED_SECONDS)
 
     def __str__(self) -> str:
         return (
@@ -60,15 +62,18 @@ class Churn:
         refused = self.reloads_refused + self.changes_refused
         return [f"{refused:,} reloads or changes of state refused: {'; '.join(self.complaints[:3])}"] if refused else []
 
-    def _run(self) -> None:
+    def _each_second(self, do: Callable[[int], None]) -> None:
+        """Or as soon as it was done before, where that takes longer."""
         number, due = 0, time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
             number, due = number + 1, due + EVERY_SECONDS
-            if self._do(partial(self._reload, number)):
-                self.reloads += 1
-            else:
-                self.reloads_refused += 1
-            self._change(number)
+            do(number)
+
+    def _read_anew(self, number: int) -> None:
+        if self._do(partial(self._reload, number)):
+            self.reloads += 1
+        else:
+            self.reloads_refused += 1
 
     def _change(self, number: int) -> None:
         """One destination takes no new work for half a second; all the others do."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import subprocess
 import sys
 import time
@@ -146,6 +147,8 @@ def measure(chosen: argparse.Namespace, work: Path) -> str:
     plain = proxies(work, [], [chosen.only] if chosen.only else [OURS, PURE], probes=True)[0]
     proxy = configured(plain, work, "soak", f"[control]\nsocket = '{work / 'control'}'\n")
     own_cpu, load_cpu = two_cpus()
+    if load_cpu is not None:
+        os.sched_setaffinity(0, {load_cpu})  # who asks and changes is no part of the proxy
     count = chosen.destinations
     with (
         destinations(work, count=count, cpu=load_cpu, swallow=chosen.swallow) as answering,
