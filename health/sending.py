@@ -17,10 +17,12 @@ from sip.reason import Reason
 from sip.uri import Address
 
 MAX_DATAGRAM_BYTES = 65535
-MAX_ERRORS_AT_ONCE = 4096
-"""So that draining ends even while errors pour in; the socket stays readable for the rest."""
+MAX_ERRORS_AT_ONCE = 256
+"""Anybody can send ICMP errors, a hundred thousand a second: some of them, then datagrams have their turn."""
 SEND_ATTEMPTS = 4
 """One for this datagram, the others for errors of earlier ones that arrive between draining and sending."""
+SENDS_AN_ATTEMPT = 8
+"""Of the others: each is told of one error that draining has left or that has come since, and never of that again."""
 
 _MAX_QUOTED_BYTES = 2048
 _CONTROL_BYTES = 512
@@ -107,18 +109,20 @@ def _send_again(sock: socket.socket, payload: bytes, address: Address, error: OS
         if number in _OURS_FOR_SURE or attempts == SEND_ATTEMPTS or (attempts > 1 and not foreign):
             return SendResult(outcome_of(number), number, tuple(others))
         attempts += 1
-        try:
-            sock.sendto(payload, address)
-        except OSError as again:
-            number = again.errno or 0
-        else:
-            return SendResult(SendOutcome.SENT, 0, tuple(others))
+        for _ in range(SENDS_AN_ATTEMPT):
+            try:
+                sock.sendto(payload, address)
+            except OSError as again:
+                number = again.errno or 0
+            else:
+                return SendResult(SendOutcome.SENT, 0, tuple(others))
 
 
 def drain_errors(sock: socket.socket) -> list[SocketError]:
-    """Take every entry off the socket's error queue; an empty list when there is none.
+    """Take the entries off the socket's error queue, MAX_ERRORS_AT_ONCE at most; an empty list when there is none.
 
-    Call it when a read raised anything but BlockingIOError, and when a readable socket had nothing to read.
+    While there are more the socket stays readable.  Call it after a read that raised anything but BlockingIOError, and
+    when a readable socket had nothing to read.
     """
     found: list[SocketError] = []
     for _ in range(MAX_ERRORS_AT_ONCE):
@@ -138,11 +142,11 @@ def receive(
 ) -> tuple[list[tuple[bytes, tuple[str, int] | tuple[str, int, int, int]]], list[SocketError]]:
     """Read what has arrived, at most `limit` datagrams, each with its source as recvfrom gives it, and the errors.
 
-    Neither raises nor leaves an error behind that would keep the socket readable: a loop of wait-until-readable and
-    this call never spins.
+    Neither raises nor leaves errors behind but those that there are too many of, to be taken by the next call: a loop
+    of wait-until-readable and this call never spins.
     """
     datagrams = []
-    errors: list[SocketError] = []
+    told = False
     recvfrom = sock.recvfrom
     for _ in range(limit):
         try:
@@ -150,7 +154,5 @@ def receive(
         except BlockingIOError:
             break
         except OSError:
-            errors += drain_errors(sock)
-    if not datagrams and not errors:
-        errors = drain_errors(sock)
-    return datagrams, errors
+            told = True  # an error of an earlier datagram: the next read goes on past it
+    return datagrams, drain_errors(sock) if told or not datagrams else []

@@ -15,7 +15,16 @@ import trio
 from dispatcher.listener import Listener
 from dispatcher.sockets import open_listener
 from health.errorqueue import Origin, SocketError
-from health.sending import SENT, SendOutcome, SendResult, drain_errors, receive, send
+from health.sending import (
+    MAX_ERRORS_AT_ONCE,
+    SENDS_AN_ATTEMPT,
+    SENT,
+    SendOutcome,
+    SendResult,
+    drain_errors,
+    receive,
+    send,
+)
 from tests.dispatcher.namespace import run_in_namespace
 
 LOOPBACKS = ["127.0.0.1", "::1"]
@@ -173,7 +182,7 @@ class Scripted:
 
     def sendto(self, _payload: bytes, _address: Any) -> int:
         number = self.sends.pop(0)
-        self.pending = self.queue.pop(0) if self.queue else []
+        self.pending += self.queue.pop(0) if self.queue else []
         if number:
             raise OSError(number, "scripted")
         self.sent += 1
@@ -196,6 +205,7 @@ class Scripted:
 
 REFUSED = (errno.ECONNREFUSED, Origin.ICMP)
 OWN = (errno.EMSGSIZE, Origin.LOCAL)
+TRIES = SENDS_AN_ATTEMPT
 
 
 @pytest.mark.parametrize(
@@ -203,26 +213,40 @@ OWN = (errno.EMSGSIZE, Origin.LOCAL)
     [
         # One older error, found and cleared.
         ([errno.ECONNREFUSED, 0], [[REFUSED]], SendOutcome.SENT, 0, 1),
-        # Another one arrives between draining and sending again; and another.
-        ([errno.ECONNREFUSED, errno.ECONNREFUSED, 0], [[REFUSED], [REFUSED, REFUSED]], SendOutcome.SENT, 0, 3),
-        ([errno.ECONNREFUSED] * 3 + [0], [[REFUSED]] * 3, SendOutcome.SENT, 0, 3),
+        # More arrive between draining and sending again: the next send goes on past them, who reads drains them.
+        ([errno.ECONNREFUSED, errno.ECONNREFUSED, 0], [[REFUSED], [REFUSED, REFUSED]], SendOutcome.SENT, 0, 1),
+        # One before each send: all have to be drained once more.
+        ([errno.ECONNREFUSED] * (1 + TRIES) + [0], [[REFUSED]] * (1 + TRIES), SendOutcome.SENT, 0, 1 + TRIES),
         # They never cease: it ends all the same.
-        ([errno.ECONNREFUSED] * 9, [[REFUSED]] * 9, SendOutcome.REFUSED, errno.ECONNREFUSED, 4),
+        ([errno.ECONNREFUSED] * 99, [[REFUSED]] * 99, SendOutcome.REFUSED, errno.ECONNREFUSED, 1 + 3 * TRIES),
         # The kernel had no memory for the entry: the error came without one, and was not ours.
         ([errno.ECONNREFUSED, 0], [], SendOutcome.SENT, 0, 0),
-        # No route: twice the same and an empty queue is our own.
-        ([errno.ENETUNREACH] * 2, [], SendOutcome.UNREACHABLE, errno.ENETUNREACH, 0),
-        ([errno.EHOSTUNREACH] * 2, [], SendOutcome.UNREACHABLE, errno.EHOSTUNREACH, 0),
-        ([errno.EADDRNOTAVAIL] * 2, [], SendOutcome.UNREACHABLE, errno.EADDRNOTAVAIL, 0),
-        ([errno.EACCES] * 2, [], SendOutcome.NOT_PERMITTED, errno.EACCES, 0),
-        # An older error hides our own.
-        ([errno.ECONNREFUSED, errno.EMSGSIZE], [[REFUSED], [OWN]], SendOutcome.TOO_LONG, errno.EMSGSIZE, 1),
+        # No route: the same again and an empty queue is our own.
+        ([errno.ENETUNREACH] * (1 + TRIES), [], SendOutcome.UNREACHABLE, errno.ENETUNREACH, 0),
+        ([errno.EHOSTUNREACH] * (1 + TRIES), [], SendOutcome.UNREACHABLE, errno.EHOSTUNREACH, 0),
+        ([errno.EADDRNOTAVAIL] * (1 + TRIES), [], SendOutcome.UNREACHABLE, errno.EADDRNOTAVAIL, 0),
+        ([errno.EACCES] * (1 + TRIES), [], SendOutcome.NOT_PERMITTED, errno.EACCES, 0),
+        # An older error hides our own; two of them do.
+        (
+            [errno.ECONNREFUSED] + [errno.EMSGSIZE] * TRIES,
+            [[REFUSED]] + [[OWN]] * TRIES,
+            SendOutcome.TOO_LONG,
+            errno.EMSGSIZE,
+            1,
+        ),
+        (
+            [errno.ECONNREFUSED] * 2 + [errno.EMSGSIZE] * (2 * TRIES - 1),
+            [[REFUSED]] * 2 + [[OWN]] * (2 * TRIES - 1),
+            SendOutcome.TOO_LONG,
+            errno.EMSGSIZE,
+            2,
+        ),
         # No second try for what can only be ours.
         ([errno.EAGAIN], [], SendOutcome.NO_BUFFER, errno.EAGAIN, 0),
         ([errno.ENOBUFS], [], SendOutcome.NO_BUFFER, errno.ENOBUFS, 0),
         ([errno.EPERM], [], SendOutcome.NOT_PERMITTED, errno.EPERM, 0),
         # One that this list does not know.
-        ([errno.EIO] * 2, [], SendOutcome.FAILED, errno.EIO, 0),
+        ([errno.EIO] * (1 + TRIES), [], SendOutcome.FAILED, errno.EIO, 0),
     ],
 )
 def test_whose_error_it_was(
@@ -232,8 +256,55 @@ def test_whose_error_it_was(
     result = send(sock, b"x", ("192.0.2.1", 5060))
     assert (result.outcome, result.errno, len(result.errors)) == (outcome, number, errors)
     assert all(entry.address == ("192.0.2.9", 5060) for entry in result.errors)
-    assert sock.pending == [], "the queue is left empty"
     assert sock.sent == (outcome is SendOutcome.SENT)
+    if not sock.sent:
+        assert sock.pending == [], "an error of its own is left to nobody"
+
+
+def test_an_error_that_comes_as_often_as_the_queue_is_looked_at_costs_no_message() -> None:
+    """What the kernel tells of an error is told once, to whoever sends or reads next."""
+
+    class Flooded(Scripted):
+        told = errno.ECONNREFUSED
+
+        def sendto(self, _payload: bytes, _address: Any) -> int:
+            number, self.told = self.told, 0
+            if number:
+                raise OSError(number, "of an earlier one")
+            self.sent += 1
+            return 1
+
+        def recvmsg(self, size: int, control: int, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
+            if not self.pending:
+                self.pending, self.told = [REFUSED], errno.ECONNREFUSED
+                raise BlockingIOError(errno.EAGAIN, "empty, and then another one comes")
+            return super().recvmsg(size, control, flags)
+
+    sock: Any = Flooded([], [])
+    sock.pending = [REFUSED]
+    results = [send(sock, b"x", ("192.0.2.1", 5060)).outcome for _ in range(10)]
+    assert results == [SendOutcome.SENT] * 10
+    assert sock.sent == 10
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_what_is_sent_waits_for_few_of_many_errors_and_is_not_taken_for_one(host: str) -> None:
+    with listening(host) as sock, server(host) as live:
+        dead, there = closed_port(host), live.getsockname()[:2]
+        told = 0
+        for _ in range(8 * MAX_ERRORS_AT_ONCE):
+            try:
+                sock.sendto(b"to the dead", dead)
+            except ConnectionRefusedError:
+                told += 1
+        assert told
+        result = send(sock, b"to the live", there)
+        assert result.outcome is SendOutcome.SENT
+        assert read_all(live) == [b"to the live"]
+        assert len(result.errors) <= MAX_ERRORS_AT_ONCE
+        datagrams, errors = receive(sock, 10)
+        assert (datagrams, 1 <= len(errors) <= MAX_ERRORS_AT_ONCE) == ([], True)
+        assert {entry.address for entry in errors} == {dead}
 
 
 def test_an_error_without_an_errno_is_a_failure() -> None:
@@ -247,9 +318,9 @@ def test_an_error_without_an_errno_is_a_failure() -> None:
 
 def test_draining_ends_while_errors_pour_in() -> None:
     sock: Any = Scripted([], [])
-    sock.pending = [REFUSED] * 5000
-    assert len(drain_errors(sock)) == 4096
-    assert len(drain_errors(sock)) == 904
+    sock.pending = [REFUSED] * 300
+    assert len(drain_errors(sock)) == 256
+    assert len(drain_errors(sock)) == 44
 
 
 def test_an_entry_of_another_kind_is_taken_off_and_not_told() -> None:
@@ -271,6 +342,14 @@ def test_a_batch_is_read_past_errors_and_bounded() -> None:
     assert [payload for payload, _ in datagrams] == [b"x"] * 3
     assert [type(entry) for entry in errors] == [SocketError] * 2
     assert len(receive(sock, 4)[0]) == 1
+
+
+def test_a_batch_is_read_on_past_errors_that_are_looked_at_once() -> None:
+    sock: Any = Scripted([], [], reads=[errno.ECONNREFUSED, 0] * 8)
+    sock.pending = [REFUSED] * 5000
+    datagrams, errors = receive(sock, 16)
+    assert (len(datagrams), len(errors)) == (8, MAX_ERRORS_AT_ONCE)
+    assert len(sock.pending) == 5000 - MAX_ERRORS_AT_ONCE
 
 
 def test_a_readable_socket_with_nothing_to_read_is_drained() -> None:
