@@ -37,7 +37,9 @@ Network = IPv4Network | IPv6Network
 SOURCES: Final = 16_384
 """That the table has room for: 512 KiB.  Only those count who have sent within the last moments."""
 MOST_BANS: Final = 4_096
-"""Of single sources; who makes more lets those go that end soonest."""
+"""Of single sources; one more pushes out one of the limits' own, that which ends soonest."""
+MOST_BY_HAND: Final = 2_048
+"""Of these bans; no more are taken.  The rest is for the limits' own, so that they need push out none by hand."""
 MOST_NETWORKS: Final = 64
 """Banned at once: each costs every message a comparison."""
 
@@ -124,7 +126,7 @@ class SourceLimits(Protocol):
         """Why a message from this numeric address is dropped, None when it is not; counts it."""
 
     def ban(self, network: Network, seconds: float, cause: str, now: float) -> Ban:
-        """Hear nobody of a network, no longer than /64, for so long; raises ValueError when there are too many."""
+        """Hear nobody of a network, no longer than /64, for so long; raises ValueError when too many are by hand."""
 
     def unban(self, network: Network, now: float) -> Ban | None:
         """End the ban of exactly this network; None when there is none."""
@@ -136,7 +138,7 @@ class SourceLimits(Protocol):
         """The bans of the limits' own that have begun since the last call, the last MOST_BANS at most."""
 
     def expire(self, now: float) -> tuple[Ban, ...]:
-        """Forget the bans whose time is over: those."""
+        """Forget the bans whose time is over: those, and those that were pushed out since the last call."""
 
     def banned(self, now: float) -> int:
         """How many bans are in force."""
@@ -157,6 +159,7 @@ class _Held:
     since: float
     until: float
     cause: str
+    by_hand: bool
     dropped: int = 0
 
     @property
@@ -181,6 +184,7 @@ class Limits:
         self._seed = seed
         self._single: dict[int, _Held] = {}
         self._wide: tuple[_Held, ...] = ()
+        self._pushed_out: dict[int, _Held] = {}
         self._news: deque[Ban] = deque(maxlen=MOST_BANS)
         self.begun = 0
         self.change(policy or LimitPolicy())
@@ -256,16 +260,16 @@ class Limits:
 
     def _ban_by_itself(self, source: int, now: float) -> None:
         policy = self._policy
-        self._news.append(self._hold(_Held(source, source, now, now + policy.ban_for, policy.cause)))
+        self._news.append(self._hold(_Held(source, source, now, now + policy.ban_for, policy.cause, by_hand=False)))
 
     def ban(self, network: Network, seconds: float, cause: str, now: float) -> Ban:
-        return self._hold(_Held(*span_of(network), now, now + seconds, cause))
+        return self._hold(_Held(*span_of(network), now, now + seconds, cause, by_hand=True))
 
     def _hold(self, held: _Held) -> Ban:
         if held.first == held.last:
-            if len(self._single) >= MOST_BANS and held.first not in self._single:
-                del self._single[min(self._single.values(), key=_order).first]
+            self._make_room(held)
             self._single[held.first] = held
+            self._pushed_out.pop(held.first, None)
         else:
             others = self._others(held.first, held.last)
             if len(others) >= MOST_NETWORKS:
@@ -274,6 +278,17 @@ class Limits:
         self.begun += 1
         self._settle()
         return held.told
+
+    def _make_room(self, held: _Held) -> None:
+        """Let a ban of a single source be taken; raises ValueError when it is one by hand too many."""
+        there = self._single
+        if held.by_hand and sum(each.by_hand and each.first != held.first for each in there.values()) >= MOST_BY_HAND:
+            raise ValueError(f"{MOST_BY_HAND} sources are banned by hand already")
+        if len(there) >= MOST_BANS and held.first not in there:
+            out = min((each for each in there.values() if not each.by_hand), key=_order)
+            del there[out.first]
+            if len(self._pushed_out) < MOST_BANS:
+                self._pushed_out[out.first] = out
 
     def _others(self, first: int, last: int) -> tuple[_Held, ...]:
         return tuple(held for held in self._wide if (held.first, held.last) != (first, last))
@@ -311,6 +326,8 @@ class Limits:
             self._single = {source: held for source, held in self._single.items() if now < held.until}
             self._wide = tuple(held for held in self._wide if now < held.until)
             self._settle()
+        ended += self._pushed_out.values()
+        self._pushed_out.clear()
         return tuple(held.told for held in sorted(ended, key=_order))
 
     # Who is over the limit

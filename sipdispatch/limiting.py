@@ -99,7 +99,7 @@ class Limiting:
         try:
             ban = limits.ban(network, lasts, f"operator: ban ({by})", now)
         except ValueError as error:
-            raise OperationError(str(error), source, "end one of them: sipdispatch limits unban NETWORK") from error
+            raise OperationError(str(error), source, "end one of them: sipdispatch limits unban SOURCE") from error
         self._tell_begun(ban)
         return _dated(ban, now)
 
@@ -161,7 +161,7 @@ class Limiting:
                 self._tell_begun(ban)
         for ban in self._path.limits.expire(now):
             if ban.source in self._told:
-                self._tell_ended(ban, "its time is over")
+                self._tell_ended(ban, "its time is over" if ban.until <= now else "a newer ban took its place")
         self._told = {source: until for source, until in self._told.items() if now < until}
 
     def end(self) -> None:

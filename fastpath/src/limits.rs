@@ -14,6 +14,7 @@ mod source;
 mod tests;
 
 use arc_swap::ArcSwap;
+use rustc_hash::FxHashMap;
 use siphasher::sip::SipHasher24;
 use std::collections::VecDeque;
 use std::hash::Hasher;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::image::Image;
 use crate::outcome::DropReason;
-pub use book::{Ban, MOST_BANS, MOST_NETWORKS, Policy};
+pub use book::{Ban, Full, MOST_BANS, MOST_BY_HAND, MOST_NETWORKS, Policy};
 use book::{Book, Held, told};
 pub use source::{Span, source_of, span_of, text_of};
 
@@ -70,6 +71,8 @@ struct Entry {
 struct Notes {
     begun: u64,
     news: VecDeque<Ban>,
+    /// Bans that had to make room for others, by digest.
+    pushed_out: FxHashMap<u64, Arc<Held>>,
 }
 
 /// The limits and the bans.
@@ -201,33 +204,31 @@ impl Limits {
         {
             return; // by another worker, a moment ago
         }
-        let held = Held::new(
-            (source, source),
-            now,
-            now + book.policy.ban_for,
-            book.policy.cause.clone(),
-        );
+        let held = Held::by_itself(source, now, &book.policy);
+        let told = held.told();
+        if notes.take_in(&mut book, held, digest).is_err() {
+            return; // only a ban by hand is one too many
+        }
         if notes.news.len() >= MOST_BANS {
             notes.news.pop_front();
         }
-        notes.news.push_back(held.told());
-        notes.begun += 1;
-        book.hold(held, digest);
+        notes.news.push_back(told);
         self.book.store(Arc::new(book));
     }
 
-    /// Hear nobody of a network for so long; `None` when too many networks are banned.
-    pub fn ban(&self, span: Span, seconds: f64, cause: String, now: f64) -> Option<Ban> {
+    /// Hear nobody of a network for so long.
+    ///
+    /// # Errors
+    ///
+    /// When too many are banned by hand already.
+    pub fn ban(&self, span: Span, seconds: f64, cause: String, now: f64) -> Result<Ban, Full> {
         let mut notes = self.notes();
         let mut book = Book::clone(&self.book.load());
-        let held = Held::new(span, now, now + seconds, cause);
+        let held = Held::by_hand(span, now, now + seconds, cause);
         let told = held.told();
-        if !book.hold(held, self.digest(span.0)) {
-            return None;
-        }
-        notes.begun += 1;
+        notes.take_in(&mut book, held, self.digest(span.0))?;
         self.book.store(Arc::new(book));
-        Some(told)
+        Ok(told)
     }
 
     /// End the ban of exactly this network; `None` when there is none.
@@ -276,11 +277,11 @@ impl Limits {
         self.notes().news.drain(..).collect()
     }
 
-    /// Forget the bans whose time is over: those.
+    /// Forget the bans whose time is over: those, and those that were pushed out since the last call.
     #[must_use]
     pub fn expire(&self, now: f64) -> Vec<Ban> {
-        let _alone = self.notes();
-        let ended: Vec<_> = self
+        let mut notes = self.notes();
+        let mut ended: Vec<_> = self
             .book
             .load()
             .all()
@@ -293,6 +294,7 @@ impl Limits {
             book.wide.retain(|held| now < held.until);
             self.book.store(Arc::new(book));
         }
+        ended.extend(notes.pushed_out.drain().map(|(_, held)| held));
         told(ended)
     }
 
@@ -340,6 +342,23 @@ impl Limits {
     /// Nobody panics while having it; if so all the same, what it guards is counters and news.
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes {
+    /// Take a ban into a book, and keep in mind which one it pushes out.
+    fn take_in(&mut self, book: &mut Book, held: Arc<Held>, digest: u64) -> Result<(), Full> {
+        let is_single = held.span.0 == held.span.1;
+        if let Some((other, out)) = book.hold(held, digest)?
+            && self.pushed_out.len() < MOST_BANS
+        {
+            self.pushed_out.insert(other, out);
+        }
+        if is_single {
+            self.pushed_out.remove(&digest);
+        }
+        self.begun += 1;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ The same holds for the table in Python and for the compiled one.
 from __future__ import annotations
 
 import importlib
+import random
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher import limits as pure
-from dispatcher.limits import MOST_BANS, MOST_NETWORKS, LimitPolicy, Limits, Over, SourceLimits
+from dispatcher.limits import MOST_BANS, MOST_BY_HAND, MOST_NETWORKS, LimitPolicy, Limits, Over, SourceLimits
 from dispatcher.outcome import DropReason
 
 Make = Callable[..., SourceLimits]
@@ -252,15 +253,76 @@ def test_a_ban_after_no_time_begins_with_the_first_message_too_many(make: Make) 
     assert verdicts == [None] * 5 + [DropReason.LIMITED, DropReason.BANNED]
 
 
+AT_ONCE = policy(rate=1, burst=1, ban_after=0.0, ban_for=1000.0)
+"""The second message of a source gets it banned."""
+
+
+def strangers(count: int, net: int = 10) -> list[str]:
+    return [f"{net}.{number >> 8}.{number & 255}.1" for number in range(count)]
+
+
+def get_banned(table: SourceLimits, hosts: list[str], begin: float) -> None:
+    """One after the other, a millisecond between."""
+    for place, host in enumerate(hosts):
+        admitted(table, host, 2, begin + place / 1000)
+
+
 def test_the_bans_are_bounded_and_those_that_end_soonest_make_room(make: Make) -> None:
-    table = make(seed=SEED)
-    for number in range(MOST_BANS + 1):
-        table.ban(network(f"10.{number >> 8}.{number & 255}.1"), 1000 + number, "", 0.0)
-    assert table.admit("10.0.0.1", 1.0) is None
-    assert table.admit("10.0.1.1", 1.0) is DropReason.BANNED
-    assert len(table.bans(1.0)) == MOST_BANS
-    table.ban(network("10.0.1.1"), 5, "again", 0.0)
-    assert len(table.bans(1.0)) == MOST_BANS, "who is banned already needs no room"
+    table = make(AT_ONCE, seed=SEED)
+    hosts = strangers(MOST_BANS + 1)
+    get_banned(table, hosts, 1.0)
+    assert table.admit(hosts[0], 10.0) is None
+    assert table.admit(hosts[1], 10.0) is DropReason.BANNED
+    assert len(table.bans(10.0)) == MOST_BANS
+    (out,) = table.expire(10.0)
+    assert (out.source, out.until) == (hosts[0], 1001.0), "who was pushed out is told, once"
+    assert table.expire(10.0) == ()
+    table.ban(network(hosts[1]), 5, "again", 10.0)
+    assert len(table.bans(10.0)) == MOST_BANS, "who is banned already needs no room"
+    assert table.expire(10.0) == ()
+
+
+def test_a_ban_by_hand_is_pushed_out_by_none_that_strangers_bring_about(make: Make) -> None:
+    table = make(AT_ONCE, seed=SEED)
+    table.ban(network(FLOODER), 60, "operator: ban", 0.0)
+    get_banned(table, strangers(2 * MOST_BANS), 1.0)
+    assert table.admit(FLOODER, 10.0) is DropReason.BANNED
+    assert len(table.bans(10.0)) == MOST_BANS
+    assert FLOODER not in {each.source for each in table.expire(10.0)}
+
+
+def test_by_hand_no_more_are_banned_than_leave_a_share_to_the_limits(make: Make) -> None:
+    table = make(AT_ONCE, seed=SEED)
+    get_banned(table, strangers(MOST_BANS), 1.0)
+    by_hand = strangers(MOST_BY_HAND + 1, net=11)
+    for host in by_hand[:-1]:
+        table.ban(network(host), 60, "", 10.0)
+    before = table.bans(10.0)
+    with pytest.raises(ValueError, match="2048 sources are banned by hand already"):
+        table.ban(network(by_hand[-1]), 60, "", 10.0)
+    assert (table.bans(10.0), table.begun) == (before, MOST_BANS + MOST_BY_HAND)
+    assert [each.source for each in table.expire(10.0)] == strangers(MOST_BY_HAND), "these ended soonest"
+    table.ban(network(by_hand[0]), 90, "again", 10.0)
+    table.ban(network("192.0.2.0/24"), 90, "", 10.0)
+    get_banned(table, ["198.51.100.7"], 11.0)
+    assert table.admit("198.51.100.7", 12.0) is DropReason.BANNED
+    assert table.admit(by_hand[1], 12.0) is DropReason.BANNED
+    table.unban(network(by_hand[1]), 12.0)
+    assert table.ban(network(by_hand[-1]), 60, "", 12.0).source == by_hand[-1]
+
+
+def test_who_is_pushed_out_and_banned_again_is_not_told_to_be_free(make: Make) -> None:
+    table = make(AT_ONCE, seed=SEED)
+    hosts = strangers(MOST_BANS + 1)
+    get_banned(table, hosts, 1.0)
+    table.ban(network(hosts[0]), 60, "operator: ban", 10.0)
+    assert [each.source for each in table.expire(10.0)] == [hosts[1]]
+
+
+def test_those_that_were_pushed_out_are_kept_in_mind_up_to_a_bound(make: Make) -> None:
+    table = make(AT_ONCE, seed=SEED)
+    get_banned(table, strangers(2 * MOST_BANS + 9), 1.0)
+    assert [each.source for each in table.expire(15.0)] == strangers(MOST_BANS)
 
 
 def test_the_news_of_bans_are_bounded(make: Make) -> None:
@@ -404,3 +466,41 @@ def test_the_compiled_table_does_all_that_the_one_in_python_does(
         assert (one.over(now), one.top(5, now)) == (two.over(now), two.top(5, now))
     assert one.take_begun() == two.take_begun()
     assert one.begun == two.begun
+
+
+@pytest.mark.skipif(COMPILED is None, reason="the fast path is not built")
+@pytest.mark.parametrize("seed", range(3))
+def test_both_push_out_the_same(seed: int) -> None:
+    """Full of bans from the first step on, by hand and of their own."""
+    assert COMPILED is not None
+    rng = random.Random(seed)
+    tables = (Limits(AT_ONCE, seed=SEED), COMPILED(AT_ONCE, seed=SEED))
+    by_hand, others = strangers(MOST_BY_HAND + 40, net=11), strangers(MOST_BANS + 400)
+    for table in tables:
+        for host in by_hand[: MOST_BY_HAND - 20]:
+            table.ban(network(host), 30, "", 0.0)
+        get_banned(table, others[:MOST_BANS], 1.0)
+    for step in range(400):
+        now = 10.0 + step / 8
+        what, host = rng.choice(("admit", "admit", "ban", "unban", "expire")), rng.choice(by_hand + others)
+        lasts = rng.choice((5, 60, 5000))
+        one, two = (attempt(table, what, host, lasts, now) for table in tables)
+        assert one == two, (step, what, host)
+        if step % 20 == 0:
+            assert tables[0].bans(now) == tables[1].bans(now)
+    assert tables[0].expire(100.0) == tables[1].expire(100.0)
+    assert tables[0].begun == tables[1].begun
+
+
+def attempt(table: SourceLimits, what: str, host: str, lasts: int, now: float) -> object:
+    """What comes of one step."""
+    if what == "admit":
+        return [table.admit(host, now) for _ in range(2)]
+    if what == "expire":
+        return table.expire(now)
+    if what == "unban":
+        return table.unban(network(host), now)
+    try:
+        return table.ban(network(host), lasts, "", now)
+    except ValueError as error:
+        return str(error)

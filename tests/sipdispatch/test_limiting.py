@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from dispatcher.algorithm import DEFAULT
-from dispatcher.limits import LimitPolicy, Limits, SourceLimits
+from dispatcher.limits import MOST_BANS, MOST_BY_HAND, LimitPolicy, Limits, SourceLimits
 from dispatcher.logbudget import LINES_AN_INTERVAL
 from dispatcher.outcome import DropReason
 from dispatcher.snapshot import Policy, Snapshot
@@ -91,6 +91,21 @@ async def test_of_many_bans_only_some_are_told_and_of_these_the_end(stage: Stage
         stage.limiting.look(now + 100.0)
     assert [host for host, *_ in stage.told[LINES_AN_INTERVAL:]] == hosts[:LINES_AN_INTERVAL]
     assert stage.limiting.facts().banned == 0
+
+
+async def test_who_is_pushed_out_by_a_newer_ban_is_told_of_if_his_ban_was(stage: Stage) -> None:
+    now = trio.current_time()
+    stage.flood(FLOODER, "203.0.113.10")
+    with structlog.testing.capture_logs():
+        stage.limiting.look(now + 3.0)
+        stage.path.limits.change(attrs.evolve(POLICY, rate=1, burst=1, ban_after=0.0))
+        for number in range(MOST_BANS - 1):
+            for _ in range(2):
+                stage.path.limits.admit(f"10.{number >> 8}.{number & 255}.1", now + 4.0)
+        stage.limiting.look(now + 5.0)
+    assert [told for told in stage.told if told[2] == "free"] == [
+        (FLOODER, "banned", "free", "a newer ban took its place")
+    ]
 
 
 async def test_what_is_over_the_limit_and_banned_is_told_with_moments_of_the_calendar(stage: Stage) -> None:
@@ -197,6 +212,15 @@ async def test_too_many_networks(stage: Stage) -> None:
             stage.limiting.ban(f"10.{number}.0.0/16", 90.0, by=BY)
         with pytest.raises(OperationError, match="64 networks are banned already"):
             stage.limiting.ban("10.64.0.0/16", 90.0, by=BY)
+
+
+async def test_too_many_sources(stage: Stage) -> None:
+    now = trio.current_time()
+    for number in range(MOST_BY_HAND):
+        stage.path.limits.ban(ip_network(f"10.{number >> 8}.{number & 255}.1"), 90.0, "", now)
+    with pytest.raises(OperationError, match="2048 sources are banned by hand already") as caught:
+        stage.limiting.ban(FLOODER, 90.0, by=BY)
+    assert caught.value.remedy == "end one of them: sipdispatch limits unban SOURCE"
 
 
 async def test_who_cannot_be_unbanned(stage: Stage) -> None:

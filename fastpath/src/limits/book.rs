@@ -1,14 +1,17 @@
 //! What does an operator allow, and who is banned?
 
 use rustc_hash::FxHashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::source::{Span, span_text};
 use super::{TICKS_A_SECOND, ticks};
 
-/// Bans of single sources; who makes more lets those go that end soonest.
+/// Bans of single sources; one more pushes out one of the limits' own, that which ends soonest.
 pub const MOST_BANS: usize = 4_096;
+/// Of these by hand; no more are taken.
+pub const MOST_BY_HAND: usize = 2_048;
 /// Banned networks: each costs every message a comparison.
 pub const MOST_NETWORKS: usize = 64;
 
@@ -44,22 +47,51 @@ pub struct Ban {
     pub dropped: u64,
 }
 
+/// Why a ban by hand is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// There are [`MOST_BY_HAND`].
+    Sources,
+    /// There are [`MOST_NETWORKS`].
+    Networks,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sources => write!(out, "{MOST_BY_HAND} sources are banned by hand already"),
+            Self::Networks => write!(out, "{MOST_NETWORKS} networks are banned already"),
+        }
+    }
+}
+
 /// A ban.
 pub(super) struct Held {
     pub(super) span: Span,
     since: f64,
     pub(super) until: f64,
     cause: String,
+    by_hand: bool,
     pub(super) dropped: AtomicU64,
 }
 
 impl Held {
-    pub(super) fn new(span: Span, since: f64, until: f64, cause: String) -> Arc<Self> {
+    pub(super) fn by_hand(span: Span, since: f64, until: f64, cause: String) -> Arc<Self> {
+        Self::new(span, since, until, cause, true)
+    }
+
+    pub(super) fn by_itself(source: u64, since: f64, policy: &Policy) -> Arc<Self> {
+        let until = since + policy.ban_for;
+        Self::new((source, source), since, until, policy.cause.clone(), false)
+    }
+
+    fn new(span: Span, since: f64, until: f64, cause: String, by_hand: bool) -> Arc<Self> {
         Arc::new(Self {
             span,
             since,
             until,
             cause,
+            by_hand,
             dropped: AtomicU64::new(0),
         })
     }
@@ -126,26 +158,40 @@ impl Book {
         self.single.values().chain(&self.wide)
     }
 
-    /// Take a ban in, of a single source with its digest; false when there are too many networks.
-    pub(super) fn hold(&mut self, held: Arc<Held>, digest: u64) -> bool {
+    /// Take a ban in, of a single source with its digest: the one that it pushes out, with its digest.
+    pub(super) fn hold(
+        &mut self,
+        held: Arc<Held>,
+        digest: u64,
+    ) -> Result<Option<(u64, Arc<Held>)>, Full> {
         if held.span.0 == held.span.1 {
-            if self.single.len() >= MOST_BANS && !self.single.contains_key(&digest) {
-                let soonest = self
-                    .single
-                    .iter()
-                    .min_by(|one, two| order(one.1, two.1))
-                    .map(|(digest, _)| *digest);
-                soonest.and_then(|digest| self.single.remove(&digest));
-            }
+            let pushed_out = self.make_room(&held, digest)?;
             self.single.insert(digest, held);
-            return true;
+            return Ok(pushed_out);
         }
         self.wide.retain(|other| other.span != held.span);
-        let fits = self.wide.len() < MOST_NETWORKS;
-        if fits {
-            self.wide.push(held);
+        if self.wide.len() >= MOST_NETWORKS {
+            return Err(Full::Networks);
         }
-        fits
+        self.wide.push(held);
+        Ok(None)
+    }
+
+    fn make_room(&mut self, held: &Held, digest: u64) -> Result<Option<(u64, Arc<Held>)>, Full> {
+        let by_hand = |(other, each): &(&u64, &Arc<Held>)| each.by_hand && **other != digest;
+        if held.by_hand && self.single.iter().filter(by_hand).count() >= MOST_BY_HAND {
+            return Err(Full::Sources);
+        }
+        if self.single.len() < MOST_BANS || self.single.contains_key(&digest) {
+            return Ok(None);
+        }
+        let soonest = self
+            .single
+            .iter()
+            .filter(|(_, each)| !each.by_hand)
+            .min_by(|one, two| order(one.1, two.1))
+            .map(|(digest, _)| *digest);
+        Ok(soonest.and_then(|digest| self.single.remove_entry(&digest)))
     }
 }
 

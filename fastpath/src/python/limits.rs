@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::limits::{Ban, Limits, MOST_NETWORKS, Over, Policy, SOURCES, Span, Verdict, span_of};
+use crate::limits::{Ban, Limits, Over, Policy, SOURCES, Span, Verdict, span_of};
 
 /// The limits and the bans; `shared` is what the workers have of them.
 #[pyclass(name = "Limits", frozen, module = "dispatcher._fastpath")]
@@ -105,10 +105,8 @@ impl PyLimits {
         now: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         match self.shared.ban(read_span(network)?, seconds, cause, now) {
-            Some(ban) => self.ban_value(network.py(), &ban),
-            None => Err(PyValueError::new_err(format!(
-                "{MOST_NETWORKS} networks are banned already"
-            ))),
+            Ok(ban) => self.ban_value(network.py(), &ban),
+            Err(full) => Err(PyValueError::new_err(full.to_string())),
         }
     }
 
