@@ -19,7 +19,7 @@ import math
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import attrs
 
@@ -128,14 +128,6 @@ class Prober:
         """Number, and whether it is the second sending of the probe under way."""
         self._events: deque[ProbeResult] = deque()
         self._new_at = self._urgent_at = -math.inf  # when the latest of them is due
-
-    def set_targets(self, targets: Iterable[Target], now: float) -> None:
-        """Probe these and no others.  Those that stay keep their schedule and the probe under way."""
-        wanted = {target.number: target for target in targets}
-        for number in [number for number in self._courses if number not in wanted]:
-            self.remove(number)
-        for target in wanted.values():
-            self.set_target(target, now)
 
     def set_target(self, target: Target, now: float) -> None:
         """Probe this one too, or go on with it as it is now."""

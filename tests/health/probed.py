@@ -17,7 +17,8 @@ def farm(*targets: Target, **settings: object) -> Farm:
     """A farm whose prober has just been given these targets."""
     core = prober()
     made = Farm(core, **settings)  # type: ignore[arg-type]
-    core.set_targets(targets, made.now)
+    for each in targets:
+        core.set_target(each, made.now)
     return made
 
 

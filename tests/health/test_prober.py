@@ -33,7 +33,7 @@ def test_the_source_may_change_from_probe_to_probe() -> None:
     here = [HOME]
     core = Prober(random.Random(1), sources=lambda _target: here[0])
     made = Farm(core)
-    core.set_targets([target()], made.now)
+    core.set_target(target(), made.now)
     made.run(2.0)
     here[0] = ("192.0.2.9", 41000)
     made.run(2.0)
@@ -63,7 +63,7 @@ def test_a_source_that_is_left_open(
 def lone() -> tuple[Prober, bytes]:
     """A prober with one probe under way, sent at 0.0."""
     core = prober()
-    core.set_targets([target()], 0.0)
+    core.set_target(target(), 0.0)
     core.handle_timer(0.0)
     ((_, request),) = core.datagrams_to_send(0.0)
     return core, request
@@ -260,7 +260,7 @@ def test_a_probe_without_a_source_waits_for_the_next_slot() -> None:
     here: list[tuple[str, int] | None] = [None]
     core = Prober(random.Random(1), sources=lambda _target: here[0])
     made = Farm(core)
-    core.set_targets([target()], made.now)
+    core.set_target(target(), made.now)
     made.run(5.0)
     assert made.sent == []
     here[0] = HOME
@@ -292,7 +292,7 @@ def test_a_stop_of_ours_makes_no_failures_and_no_burst() -> None:
 
 def test_being_late_is_an_excuse_but_not_twice_in_a_row() -> None:
     core = prober()
-    core.set_targets([target()], 0.0)
+    core.set_target(target(), 0.0)
     now = 0.0
     asked = 0
     found = []

@@ -73,7 +73,8 @@ def test_a_target_that_stays_keeps_its_schedule() -> None:
     made, other = farm(target(1), target(2)), farm(target(1), target(2))
     made.run(3.3)
     other.run(3.3)
-    core_of(made).set_targets([target(1), target(3), target(2, rise=3)], made.now)
+    for each in (target(1), target(3), target(2, rise=3)):
+        core_of(made).set_target(each, made.now)
     made.run(3.0)
     other.run(3.0)
     assert made.times(1) == other.times(1)
@@ -84,7 +85,7 @@ def test_a_target_that_stays_keeps_its_schedule() -> None:
 def test_a_probe_under_way_outlives_a_reload() -> None:
     made = farm(target(), one_way_s=0.05)
     made.run(0.01)
-    core_of(made).set_targets([target(interval=9.0)], made.now)
+    core_of(made).set_target(target(interval=9.0), made.now)
     made.run(1.0)
     assert [result.ok for result in results(made)] == [True]
 
@@ -92,11 +93,11 @@ def test_a_probe_under_way_outlives_a_reload() -> None:
 def test_a_shorter_interval_counts_at_once_and_a_longer_one_from_the_next_probe_on() -> None:
     made = farm(target(interval=1000.0))
     made.run(1.0)
-    core_of(made).set_targets([target(interval=1.0)], made.now)
+    core_of(made).set_target(target(interval=1.0), made.now)
     made.run(3.0)
     assert len(made.sent) in (3, 4, 5)
     due = core_of(made).get_timer()
-    core_of(made).set_targets([target(interval=1000.0)], made.now)
+    core_of(made).set_target(target(interval=1000.0), made.now)
     assert core_of(made).get_timer() == due
     count = len(made.sent)
     made.run(100.0)
@@ -106,7 +107,7 @@ def test_a_shorter_interval_counts_at_once_and_a_longer_one_from_the_next_probe_
 def test_a_probe_says_what_the_list_says_now() -> None:
     made = farm(target())
     made.run(2.0)
-    core_of(made).set_targets([target(from_uri="sip:edge@example.com")], made.now)
+    core_of(made).set_target(target(from_uri="sip:edge@example.com"), made.now)
     count = len(made.sent)
     made.run(2.0)
     assert b"sip:edge@" not in made.sent[count - 1][2]
@@ -117,12 +118,12 @@ def test_a_target_that_leaves_is_probed_no_more() -> None:
     made = farm(target(1), target(2), one_way_s=0.05)
     made.run(0.06)
     assert len(made.sent) == 2
-    core_of(made).set_targets([target(2)], made.now)
+    core_of(made).remove(1)
     core_of(made).remove(77)
     made.run(3.0)
     assert made.times(1) == [1000.0]
     assert {result.number for result in results(made)} == {2}
-    core_of(made).set_targets([], made.now)
+    core_of(made).remove(2)
     assert core_of(made).get_timer() == math.inf
 
 
@@ -131,7 +132,8 @@ def test_what_is_not_probed_is_never_asked() -> None:
     core_of(made).probe_now(1, made.now)
     made.run(3.0)
     assert made.times(1) == []
-    core_of(made).set_targets([target(1), target(2, probed=False)], made.now)
+    for each in (target(1), target(2, probed=False)):
+        core_of(made).set_target(each, made.now)
     before = len(made.times(2))
     made.run(3.0)
     assert len(made.times(1)) in (3, 4)
@@ -140,16 +142,19 @@ def test_what_is_not_probed_is_never_asked() -> None:
 
 def test_a_probe_in_the_outbox_is_not_sent_to_what_is_no_target_any_more() -> None:
     core = prober()
-    core.set_targets([target(1), target(2), target(3)], 0.0)
+    for number in (1, 2, 3):
+        core.set_target(target(number), 0.0)
     core.handle_timer(10.0 - 10.0)
     core.handle_timer(0.01)
-    core.set_targets([target(2, probed=False), target(3)], 0.01)
+    core.remove(1)
+    core.set_target(target(2, probed=False), 0.01)
     assert [goal.number for goal, _ in core.datagrams_to_send(0.01)] == [3]
 
 
 def test_not_more_is_done_at_once_than_is_asked_for() -> None:
     core = prober()
-    core.set_targets([target(number, interval=1000.0) for number in range(1, 401)], 0.0)
+    for number in range(1, 401):
+        core.set_target(target(number, interval=1000.0), 0.0)
     for _ in range(5):
         core.handle_timer(0.3)  # all first probes are late, and excused
     core.handle_timer(2000.0)
@@ -189,7 +194,7 @@ def test_a_probe_that_is_due_sooner_is_not_put_off() -> None:
 
 def test_a_probe_on_its_way_out_is_soon_enough() -> None:
     core = prober()
-    core.set_targets([target()], 0.0)
+    core.set_target(target(), 0.0)
     core.handle_timer(0.0)
     assert not core.probe_by(1, 0.0)
     assert len(core.datagrams_to_send(0.0)) == 1
