@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.load import BenchError, Shape, command, destinations, run
+from bench.load import BenchError, Shape, command, destinations, run, two_cpus
 from bench.processes import cpu_seconds, memory_mib
 from bench.proxies import KAMAILIO, NULL, OURS, PURE, Proxy, proxies, running
 from bench.table import Figures, comparison, machine
@@ -87,12 +87,6 @@ def measure(proxy: Proxy, count: int, chosen: argparse.Namespace, work: Path) ->
 
 def shape(chosen: argparse.Namespace) -> Shape:
     return Shape(size=chosen.size, compact=chosen.compact, nat=chosen.nat)
-
-
-def two_cpus() -> tuple[int | None, int | None]:
-    """The proxy's CPU and the load's; no pinning where there is only one."""
-    cpus = sorted(os.sched_getaffinity(0))
-    return (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
 
 
 def main(argv: Sequence[str]) -> int:

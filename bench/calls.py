@@ -16,8 +16,7 @@ from statistics import median
 import attrs
 
 from bench import layout
-from bench.__main__ import two_cpus
-from bench.load import HERE, destinations
+from bench.load import HERE, destinations, two_cpus
 from bench.processes import cpu_seconds, memory_mib
 from bench.proxies import KAMAILIO, Proxy, proxies, running
 from bench.rounds import asked, in_turn, status

@@ -17,8 +17,7 @@ from statistics import median
 import attrs
 
 from bench import layout
-from bench.__main__ import two_cpus
-from bench.load import GRACE_SECONDS, HERE, build, command, destinations, pin, run
+from bench.load import GRACE_SECONDS, HERE, build, command, destinations, pin, run, two_cpus
 from bench.processes import cpu_seconds
 from bench.proxies import OURS, PURE, Proxy, configured, proxies, running
 from bench.rounds import asked, in_turn, status

@@ -14,8 +14,7 @@ from statistics import median
 
 import attrs
 
-from bench.__main__ import two_cpus
-from bench.load import Load, command, destinations, run
+from bench.load import Load, command, destinations, run, two_cpus
 from bench.proxies import PURE, Proxy, proxies, running
 from bench.rounds import asked, in_turn, status
 from bench.table import machine, markdown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -196,6 +197,12 @@ def beside(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
 def is_ready(work: Path) -> bool:
     """Whether the proxy forwards: also what warms it up."""
     return run(command(work, seconds=READY_TRY_SECONDS, window=16), READY_TRY_SECONDS).got > 0
+
+
+def two_cpus() -> tuple[int | None, int | None]:
+    """The proxy's CPU and the load's; no pinning where there is only one."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
 
 
 def pin(cpu: int | None) -> list[str]:

@@ -17,9 +17,8 @@ from statistics import median
 
 import attrs
 
-from bench.__main__ import two_cpus
 from bench.held import held
-from bench.load import Destinations, Load, Shares, command, destinations, run
+from bench.load import Destinations, Load, Shares, command, destinations, run, two_cpus
 from bench.processes import memory_mib
 from bench.proxies import PURE, Proxy, proxies, running
 from bench.rounds import asked, in_turn, status

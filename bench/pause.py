@@ -19,8 +19,7 @@ from pathlib import Path
 import attrs
 
 from bench import layout
-from bench.__main__ import two_cpus
-from bench.load import BenchError, Load, command, destinations, run
+from bench.load import BenchError, Load, command, destinations, run, two_cpus
 from bench.processes import memory_mib
 from bench.proxies import OURS, PURE, Proxy, proxies, running
 from bench.rounds import status

@@ -22,7 +22,7 @@ from statistics import median
 import attrs
 import trio
 
-from bench.__main__ import two_cpus
+from bench.load import two_cpus
 from bench.table import machine, markdown
 from sip.uri import Address
 from sipdispatch.errors import CommandError

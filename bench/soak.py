@@ -20,9 +20,8 @@ from statistics import linear_regression
 import attrs
 
 from bench import layout
-from bench.__main__ import two_cpus
 from bench.churn import Churn
-from bench.load import GRACE_SECONDS, BenchError, Destinations, Load, beside, command, destinations, run
+from bench.load import GRACE_SECONDS, BenchError, Destinations, Load, beside, command, destinations, run, two_cpus
 from bench.processes import Footprint, cpu_seconds, footprint, overrun
 from bench.proxies import OURS, PURE, configured, proxies, running
 from bench.rounds import status
