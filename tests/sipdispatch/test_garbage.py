@@ -77,3 +77,12 @@ def test_a_long_list_is_frozen_and_what_was_garbage_before_it_is_not() -> None:
         assert ended() is None
         made = [[number] for number in range(FEW + 1)]
     assert gc.get_freeze_count() >= frozen + len(made)
+
+
+def test_a_long_list_is_frozen_too_when_it_takes_the_place_of_another() -> None:
+    garbage = Garbage()
+    with garbage.at_rest():
+        made = [[number] for number in range(FEW + 1)]
+    with garbage.at_rest():
+        made = [[number] for number in range(FEW + 1)]
+    assert not any(each is made for each in gc.get_objects())
