@@ -49,6 +49,7 @@ impl Engine {
             turn: Mutex::default(),
             counters: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             ending: Bell::new()?,
+            is_ending: AtomicBool::new(false),
             at_once: AtomicBool::new(false),
         };
         Ok(Engine {
@@ -85,6 +86,7 @@ impl Engine {
     /// End the threads, once what the kernel holds has been dealt with or, `at_once`, now; the sockets are let go of.
     pub fn stop(&self, at_once: bool) {
         self.shared.at_once.fetch_or(at_once, Ordering::Relaxed);
+        self.shared.is_ending.store(true, Ordering::Relaxed);
         self.shared.ending.ring();
         let threads = std::mem::take(&mut *lock(&self.threads));
         for each in threads {

@@ -91,6 +91,8 @@ pub struct Shared {
     pub counters: Vec<Mutex<Counters>>,
     /// Rings when the threads are to end.
     pub ending: Bell,
+    /// Whether it rings, for a thread that may not wait for it.
+    pub is_ending: AtomicBool,
     /// Whether they are to leave in the kernel what it holds.
     pub at_once: AtomicBool,
 }
@@ -170,6 +172,7 @@ impl<D: Decide> Worker<D> {
                     drop(kept);
                 }
                 Ok(Ready::Bell) => break,
+                Err(_) if shared.is_ending.load(Ordering::Relaxed) => break,
                 Err(error) => {
                     // As where the limit of open files was lowered: the proxy would be deaf if its threads ended.
                     self.tell(nobody(), format!("cannot wait for datagrams: {error}"));

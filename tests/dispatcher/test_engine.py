@@ -358,3 +358,16 @@ def test_threads_that_may_not_wait_any_more_try_again_and_say_so() -> None:
             take()
     assert [payload[8:11] for payload in heard] == [b"one", b"two"]
     assert said[0] == ("0.0.0.0", "cannot wait for datagrams: Invalid argument (os error 22)")
+
+
+def test_threads_that_may_not_wait_any_more_end_all_the_same() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with threads() as scene:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            scene.say(b"OPTIONS one\r\nv: x\r\n\r\n")
+            while not scene.engine.take(64).mistakes:
+                _wait_readable(scene.engine.fileno())
+            scene.engine.stop()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
