@@ -2,7 +2,7 @@
 
 Those tests, or what the arguments select (pytest's), run in a copy of the tree whose module counts what it executes.
 A `const fn` that never ran is the compiler's own, for its tables, and does not count.  Needs LLVM's tools of the
-version that rustc is built on; as root on Debian they are installed.
+version that rustc is built on; they are installed by rustup or, as root on Debian, as a package.
 """
 
 from __future__ import annotations
@@ -66,17 +66,22 @@ def tool(name: str) -> str:
     """LLVM's program of this name, of rustc's own version."""
     found = re.search(r"LLVM version: (\d+)", run("rustc", "-vV"))
     major = found[1] if found else ""
-    beside = Path(run("rustc", "--print", "sysroot").strip()).glob(f"lib/rustlib/*/bin/{name}")
-    for path in (*map(str, beside), shutil.which(f"{name}-{major}")):
-        if path:
-            return path
+    beside = Path(run("rustc", "--print", "sysroot").strip()) / "lib" / "rustlib"
+    # Debian has no LLVM as new as the newest rustc's for long.
+    rustup = ["rustup", "component", "add", "llvm-tools"]
+    installs: list[tuple[list[str], ...]] = [(rustup,)] if shutil.which("rustup") else []
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        install = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", f"llvm-{major}"]
-        for command in (["apt-get", "-qq", "update"], install):
+        apt = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", f"llvm-{major}"]
+        installs.append((["apt-get", "-qq", "update"], apt))
+    for commands in ((), *installs):
+        for command in commands:
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        if path := shutil.which(f"{name}-{major}"):
-            return path
-    raise CoverageError(f"there is no {name} of LLVM {major}: apt-get install llvm-{major}")
+        for path in (*map(str, beside.glob(f"*/bin/{name}")), shutil.which(f"{name}-{major}")):
+            if path:
+                return path
+    raise CoverageError(
+        f"there is no {name} of LLVM {major}: rustup component add llvm-tools, or apt-get install llvm-{major}"
+    )
 
 
 def build() -> Path:
