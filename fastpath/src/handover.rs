@@ -99,6 +99,8 @@ struct Queue {
     orders: FxHashMap<u64, u32>,
     /// How many messages of each source wait; who sends chooses the keys, so their hash is one with chance in it.
     sources: HashMap<u64, u32>,
+    /// How many of the edge wait: without any, none is looked for when the core floods the queue.
+    strange: usize,
     errors: VecDeque<NetworkError>,
     news: Vec<News>,
     /// The orders of what Python has taken and not yet dealt with.
@@ -207,6 +209,7 @@ impl Handover {
             },
         });
         *queue.sources.entry(source_of(source.ip())).or_default() += 1;
+        queue.strange += usize::from(rank == Rank::Strange);
         self.open.fetch_add(1, Ordering::AcqRel);
         if order != 0 {
             *queue.orders.entry(order).or_default() += 1;
@@ -222,7 +225,7 @@ impl Handover {
         let Some(dropped) = queue.messages.remove(queue.least()) else {
             return;
         };
-        queue.gone(dropped.message.source);
+        queue.gone(dropped.rank, dropped.message.source);
         let length = dropped.message.payload.len();
         queue.bytes -= length;
         queue.lost.messages += 1;
@@ -263,11 +266,16 @@ impl Handover {
         }
         let mut messages = Vec::with_capacity(queue.messages.len().min(limit));
         while messages.len() < limit {
-            let Some(Waiting { order, message, .. }) = queue.messages.pop_front() else {
+            let Some(Waiting {
+                order,
+                rank,
+                message,
+            }) = queue.messages.pop_front()
+            else {
                 break;
             };
             queue.bytes -= message.payload.len();
-            queue.gone(message.source);
+            queue.gone(rank, message.source);
             queue.taken.push(order);
             messages.push(message);
         }
@@ -340,7 +348,9 @@ impl Queue {
     /// The place of the message that is dropped first.
     fn least(&self) -> usize {
         let first = |rank| self.messages.iter().position(|each| each.rank == rank);
-        let oldest = first(Rank::Strange)
+        let oldest = (self.strange > 0)
+            .then(|| first(Rank::Strange))
+            .flatten()
             .or_else(|| first(Rank::Spared))
             .unwrap_or(0);
         match (self.messages.get(oldest), self.messages.back()) {
@@ -357,8 +367,9 @@ impl Queue {
         self.sources.get(&source).copied().unwrap_or(0)
     }
 
-    /// A message of this source does not wait any more.
-    fn gone(&mut self, source: SocketAddr) {
+    /// A message of this rank and source does not wait any more.
+    fn gone(&mut self, rank: Rank, source: SocketAddr) {
+        self.strange -= usize::from(rank == Rank::Strange);
         if let Entry::Occupied(mut count) = self.sources.entry(source_of(source.ip())) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {

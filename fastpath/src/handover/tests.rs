@@ -111,6 +111,19 @@ fn who_floods_the_queue_floods_his_own_part() {
         (&b"server"[..], 8)
     );
     assert!(queue.lock().sources.is_empty());
+    assert_eq!(queue.lock().strange, 0);
+}
+
+#[test]
+fn where_only_the_core_waits_its_oldest_makes_room_and_a_common_message_does_not() {
+    let queue = queue(3, 1000);
+    queue.push(7, b"first", source(), 0, true);
+    assert!(follows(&queue, 7));
+    for text in [b"a", b"b", b"c"] {
+        queue.push(0, text, source(), 0, true);
+    }
+    assert_eq!(texts(&queue.take(9)), [&b"common"[..], b"b", b"c"]);
+    assert_eq!(queue.lost().messages, 2);
 }
 
 #[test]
