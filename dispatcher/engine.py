@@ -54,6 +54,8 @@ class Taken:
     """Destinations by number that have answered 503, and for how many seconds they want to be left alone."""
     mistakes: Sequence[tuple[str, str]]
     """Whose datagrams were dropped by a mistake in the compiled part, and what it said."""
+    deaf: Sequence[str]
+    """Why the kernel did not let a thread wait for datagrams; it tries again each second."""
 
 
 class Engine:
@@ -137,8 +139,8 @@ class Engine:
 
     def take(self, limit: int) -> Taken:
         """What waits for Python, at most `limit` messages and errors; what was taken before has been dealt with."""
-        messages, errors, busy, mistakes = self._running.take(limit)
-        return Taken(messages, [_socket_error(*error) for error in errors], busy, mistakes)
+        messages, errors, busy, mistakes, deaf = self._running.take(limit)
+        return Taken(messages, [_socket_error(*error) for error in errors], busy, mistakes, deaf)
 
     def done(self) -> None:
         """What was taken has been dealt with: messages of the same calls need not follow it any more."""

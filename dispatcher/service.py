@@ -51,6 +51,8 @@ _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNRE
 
 _MISTAKE = "a datagram was dropped by a mistake in this program; please report it"
 
+_DEAF = "the fast path cannot wait for datagrams; it tries again each second"
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -230,6 +232,9 @@ class Service:
         for host, said in taken.mistakes:
             if self._mistakes.spend(host, now) is not None:
                 log.error(_MISTAKE, source=host, said=said)
+        for reason in taken.deaf:
+            if self._mistakes.spend(_DEAF, now) is not None:
+                log.error(_DEAF, reason=reason)
         return len(taken.messages)
 
     def _finish(self, place: int) -> None:

@@ -49,6 +49,8 @@ pub enum News {
     Busy(u32, u32),
     /// A datagram from there was dropped by a mistake in this program, which said this.
     Mistake(SocketAddr, String),
+    /// The kernel does not let a thread wait for datagrams, and says why.
+    Deaf(String),
 }
 
 /// What Python takes at once.

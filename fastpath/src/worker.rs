@@ -175,7 +175,8 @@ impl<D: Decide> Worker<D> {
                 Err(_) if shared.is_ending.load(Ordering::Relaxed) => break,
                 Err(error) => {
                     // As where the limit of open files was lowered: the proxy would be deaf if its threads ended.
-                    self.tell(nobody(), format!("cannot wait for datagrams: {error}"));
+                    let why = News::Deaf(error.to_string());
+                    shared.handover.push_news(why);
                     thread::sleep(RETRY);
                 }
             }

@@ -221,16 +221,20 @@ def test_a_thread_for_each_core(monkeypatch: pytest.MonkeyPatch, cores: set[int]
     assert usable_cores() == workers
 
 
-async def test_mistakes_of_the_threads_are_logged_once_a_minute_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_wrong_with_threads_is_logged_once_a_minute_and_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     engine = Engine(0, workers=1)
     service = Service(
         [], make_snapshot(), names=Names(), recent=engine.recent, rng=random.Random(1), witness=Heard(), engine=engine
     )
     twice = [("192.0.2.7", "worker.rs:1: oh"), ("192.0.2.7", "worker.rs:1: oh")]
-    monkeypatch.setattr(engine, "take", lambda _: Taken([], [], [], twice))
+    monkeypatch.setattr(engine, "take", lambda _: Taken([], [], [], twice, ["EINVAL", "EINVAL"]))
     with structlog.testing.capture_logs() as logged:
         assert service._take_left(engine) == 0
-    assert [(entry["source"], entry["said"]) for entry in logged] == [("192.0.2.7", "worker.rs:1: oh")]
+    mistake, deaf = logged
+    assert (mistake["source"], mistake["said"]) == twice[0]
+    assert (deaf["log_level"], deaf["reason"]) == ("error", "EINVAL")
 
 
 async def test_who_is_forgotten_begins_anew_on_both_sides() -> None:
@@ -298,10 +302,10 @@ async def test_python_forwards_when_there_is_no_thread_left(monkeypatch: pytest.
 async def test_what_threads_have_read_before_another_could_not_start_is_dealt_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    left = [Taken([(request(via="127.0.0.1:9"), ("127.0.0.1", 9), 0)], [], [], [])]
+    left = [Taken([(request(via="127.0.0.1:9"), ("127.0.0.1", 9), 0)], [], [], [], [])]
     engine = Engine(64, workers=1)
     monkeypatch.setattr(engine, "start", _no_thread_left)
-    monkeypatch.setattr(engine, "take", lambda _: left.pop() if left else Taken([], [], [], []))
+    monkeypatch.setattr(engine, "take", lambda _: left.pop() if left else Taken([], [], [], [], []))
     async with running(engine) as bench:
         await until(lambda: bench.service.counters.forwarded == 1)
 
@@ -338,13 +342,13 @@ def test_threads_that_may_not_wait_any_more_try_again_and_say_so() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with threads() as scene:
         heard: list[bytes] = []
-        said: list[tuple[str, str]] = []
+        said: list[str] = []
 
         def take() -> None:
             _wait_readable(scene.engine.fileno())
             taken = scene.engine.take(64)
             heard.extend(payload for payload, _, _ in taken.messages)
-            said.extend(taken.mistakes)
+            said.extend(taken.deaf)
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
         try:
@@ -357,7 +361,7 @@ def test_threads_that_may_not_wait_any_more_try_again_and_say_so() -> None:
         while len(heard) < 2:
             take()
     assert [payload[8:11] for payload in heard] == [b"one", b"two"]
-    assert said[0] == ("0.0.0.0", "cannot wait for datagrams: Invalid argument (os error 22)")
+    assert said[0] == "Invalid argument (os error 22)"
 
 
 def test_threads_that_may_not_wait_any_more_end_all_the_same() -> None:
@@ -366,7 +370,7 @@ def test_threads_that_may_not_wait_any_more_end_all_the_same() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
         try:
             scene.say(b"OPTIONS one\r\nv: x\r\n\r\n")
-            while not scene.engine.take(64).mistakes:
+            while not scene.engine.take(64).deaf:
                 _wait_readable(scene.engine.fileno())
             scene.engine.stop()
         finally:

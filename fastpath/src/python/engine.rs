@@ -37,6 +37,7 @@ type Taken<'py> = (
     Vec<Error<'py>>,
     Vec<(u32, u32)>,
     Vec<(String, String)>,
+    Vec<String>,
 );
 /// Number; requests, replies by first digit less one, when last seen; samples by bucket and their sum.
 type Traffic = (u32, u64, [u64; 6], f64, Vec<u64>, f64);
@@ -127,14 +128,15 @@ impl PyEngine {
             })
             .collect();
         let errors = taken.errors.iter().map(|each| error(py, each)).collect();
-        let (mut busy, mut mistakes) = (Vec::new(), Vec::new());
+        let (mut busy, mut mistakes, mut deaf) = (Vec::new(), Vec::new(), Vec::new());
         for each in taken.news {
             match each {
                 News::Busy(number, seconds) => busy.push((number, seconds)),
                 News::Mistake(source, text) => mistakes.push((source.ip().to_string(), text)),
+                News::Deaf(why) => deaf.push(why),
             }
         }
-        (messages, errors, busy, mistakes)
+        (messages, errors, busy, mistakes, deaf)
     }
 
     /// What was taken has been dealt with.
