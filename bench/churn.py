@@ -20,7 +20,8 @@ EVERY_SECONDS = 1.0
 BACK_AFTER_SECONDS = 0.5
 IN_FORCE_SECONDS = 10.0
 """For a list that is read on a signal, which answers nobody."""
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.25
+"""Between two questions whether the list is in force: each costs the proxy some milliseconds."""
 STATES = ("draining", "disabled")
 WEIGHT = 50
 ENDED_SECONDS = 2 * IN_FORCE_SECONDS

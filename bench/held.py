@@ -1,4 +1,4 @@
-"""How is a running process held to a part of its CPU?
+"""How is a running process, with its children, held to a part of its CPU?
 
 By a control group, or where none can be made, by stopping it again and again.
 """
@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.processes import tree
+
 PERIOD_US = 10_000
 """Short, so that what waits for the next one finds room in a socket."""
 CGROUPS = Path("/sys/fs/cgroup")
@@ -21,7 +23,7 @@ BY_STOPPING = "SIGSTOP and SIGCONT"
 
 @contextlib.contextmanager
 def held(pid: int, part: float) -> Iterator[str]:
-    """The process, with all its threads, runs for this part of the time at most; yields how that is done."""
+    """The process and its children, all together, run for this part of the time at most; yields how that is done."""
     quota_us = round(part * PERIOD_US)
     v1 = {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(quota_us)}
     v2 = {"cpu.max": f"{quota_us} {PERIOD_US}"}
@@ -45,12 +47,22 @@ def _in_group(pid: int, group: Path, limits: dict[str, str]) -> Iterator[None]:
     try:
         for name, value in limits.items():
             _write(group / name, value)
-        _write(group / PROCESSES, str(pid))
+        for each in tree(pid):
+            _write(group / PROCESSES, str(each))
         yield
     finally:
-        with contextlib.suppress(OSError):  # it has ended
-            _write(group.parent / PROCESSES, str(pid))
+        for inside in _inside(group):
+            with contextlib.suppress(OSError):  # it has ended
+                _write(group.parent / PROCESSES, inside)
         group.rmdir()
+
+
+def _inside(group: Path) -> list[str]:
+    """The processes of a group; none where there is no such controller."""
+    try:
+        return (group / PROCESSES).read_text().split()
+    except OSError:
+        return []
 
 
 def _write(file: Path, value: str) -> None:
@@ -61,13 +73,16 @@ def _write(file: Path, value: str) -> None:
 @contextlib.contextmanager
 def _stopping(pid: int, part: float) -> Iterator[None]:
     over = threading.Event()
+    held_ones = tree(pid)
 
     def stop_and_go() -> None:
         with contextlib.suppress(ProcessLookupError):
             while not over.wait(part * PERIOD_US / 1e6):
-                os.kill(pid, signal.SIGSTOP)
+                for each in held_ones:
+                    os.kill(each, signal.SIGSTOP)
                 over.wait((1 - part) * PERIOD_US / 1e6)
-                os.kill(pid, signal.SIGCONT)
+                for each in held_ones:
+                    os.kill(each, signal.SIGCONT)
 
     thread = threading.Thread(target=stop_and_go, name="held")
     thread.start()

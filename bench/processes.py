@@ -17,7 +17,7 @@ PARENT, USER, SYSTEM, ENDED_USER, ENDED_SYSTEM = 1, 11, 12, 13, 14
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process and its descendants, to a hundredth of a second."""
-    stats = map(_stat, _tree(pid))
+    stats = map(_stat, tree(pid))
     fields = (USER, SYSTEM, ENDED_USER, ENDED_SYSTEM)
     return sum(int(stat[field]) for stat in stats if stat for field in fields) / TICKS_PER_SECOND
 
@@ -51,14 +51,15 @@ def overrun(port: int) -> int:
 def memory_mib(pid: int) -> float:
     """Memory of the process and its descendants, shared pages counted once (PSS)."""
     kib = 0
-    for each in _tree(pid):
+    for each in tree(pid):
         with contextlib.suppress(OSError):
             found = re.search(r"^Pss:\s+(\d+)", (PROC / str(each) / "smaps_rollup").read_text(), re.MULTILINE)
             kib += int(found[1]) if found else 0
     return kib / 1024
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
+    """The process and its descendants."""
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit() and (stat := _stat(int(entry.name))):

@@ -16,7 +16,7 @@ from bench import held as holding
 from bench.held import held
 from bench.load import Load, Shares
 from bench.overload import HEADINGS, Offered, Round, arguments, rows
-from bench.processes import cpu_seconds
+from bench.processes import cpu_seconds, tree
 from tests.peers.need import require, require_root
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,10 +45,22 @@ def test_a_part_is_less_than_the_whole_and_more_than_nothing(part: str) -> None:
     assert ended.value.code == 2
 
 
+TWO_AT_WORK = """
+import os
+first = os.getpid()
+os.fork()
+while first in (os.getpid(), os.getppid()):
+    pass
+"""
+
+
 @contextlib.contextmanager
 def busy() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+    """A process and its child, as Kamailio is."""
+    with subprocess.Popen([sys.executable, "-c", TWO_AT_WORK]) as process:
         try:
+            while len(tree(process.pid)) < 2:
+                time.sleep(0.001)
             yield process
         finally:
             process.kill()
