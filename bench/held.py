@@ -75,14 +75,16 @@ def _stopping(pid: int, part: float) -> Iterator[None]:
     over = threading.Event()
     held_ones = tree(pid)
 
+    def tell_all(what: signal.Signals) -> None:
+        for each in held_ones:
+            with contextlib.suppress(ProcessLookupError):  # one that has ended leaves no other stopped
+                os.kill(each, what)
+
     def stop_and_go() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            while not over.wait(part * PERIOD_US / 1e6):
-                for each in held_ones:
-                    os.kill(each, signal.SIGSTOP)
-                over.wait((1 - part) * PERIOD_US / 1e6)
-                for each in held_ones:
-                    os.kill(each, signal.SIGCONT)
+        while not over.wait(part * PERIOD_US / 1e6):
+            tell_all(signal.SIGSTOP)
+            over.wait((1 - part) * PERIOD_US / 1e6)
+            tell_all(signal.SIGCONT)
 
     thread = threading.Thread(target=stop_and_go, name="held")
     thread.start()

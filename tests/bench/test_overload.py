@@ -82,6 +82,29 @@ def test_where_no_group_can_be_made_the_process_is_stopped_and_goes_on_afterward
         assert (Path("/proc") / str(process.pid) / "stat").read_text().split()[2] in "RS"
 
 
+def test_a_child_that_ends_while_it_is_held_leaves_its_parent_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "CGROUPS", tmp_path)
+    ending = (
+        "import os, time\nif os.fork(): os.wait()\nelse: time.sleep(0.05); os._exit(0)\nwhile os.getppid() != 1: pass"
+    )
+    with subprocess.Popen([sys.executable, "-c", ending]) as process:
+        try:
+            while len(tree(process.pid)) < 2:
+                time.sleep(0.001)
+            with held(process.pid, 0.2):
+                while len(tree(process.pid)) > 1:
+                    time.sleep(0.01)
+                began = cpu_seconds(process.pid)
+                until = time.monotonic() + 10
+                while cpu_seconds(process.pid) < began + 0.05:
+                    assert time.monotonic() < until, "it was left stopped"
+                    time.sleep(0.01)
+        finally:
+            process.kill()
+
+
 def test_a_held_process_leaves_no_group() -> None:
     require_root("a control group")
     with busy() as process:
