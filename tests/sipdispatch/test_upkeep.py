@@ -61,10 +61,7 @@ class Kept:
         ]
 
     async def until_last(self, host: str) -> None:
-        """Wait until this is the address of the last destination.
-
-        The name service and the making of a table take real time, in which this clock may jump 30,000 times a second.
-        """
+        """Wait until this is the address of the last destination: names and tables take real time, the clock jumps."""
         with trio.fail_after(2_000_000):
             while self.snapshot.destinations[-1].address[0] != host:  # noqa: ASYNC110 - it has no event
                 await trio.sleep(1)
