@@ -82,7 +82,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def _part(text: str) -> float:
     part = float(text)
     if not 0 < part < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text}: write a part between 0 and 1, as 0.2")
     return part
 
 

@@ -77,7 +77,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def _more_than_nothing(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < math.inf:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text}: write a number of seconds above 0")
     return seconds
 
 
